@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ConfigConfig(AppConfig):
+    """The installation: its commands and system checks."""
+
+    name = "config"
+    label = "plethora_config"

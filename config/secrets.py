@@ -1,0 +1,37 @@
+"""Secrets of an installation: given by the environment, or made once in files only the owner reads."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+from config import env
+
+
+def made_once(path: Path, make: str) -> str:
+    """The content of `path`; where there is none yet, `make` is written there for the owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(make)
+    return make
+
+
+def secret_key(home: Path) -> str:
+    return env.text("PLETHORA_SECRET_KEY") or made_once(home / "secrets" / "secret_key", secrets.token_urlsafe(48))
+
+
+def audit_keys(home: Path) -> list[tuple[str, bytes]]:
+    """``[(key id, Ed25519 seed of 32 bytes)]``; the first signs, all verify.
+
+    ``PLETHORA_AUDIT_KEYS`` is ``id:base64seed[,id:base64seed...]``.
+    """
+    made = "k1:" + base64.b64encode(secrets.token_bytes(32)).decode()
+    text = env.text("PLETHORA_AUDIT_KEYS") or made_once(home / "secrets" / "audit_keys", made)
+    pairs = (entry.strip().split(":", 1) for entry in text.split(",") if entry.strip())
+    return [(key_id, base64.b64decode(seed)) for key_id, seed in pairs]

@@ -1,0 +1,99 @@
+"""What can go wrong, as the caller is told it.
+
+A service or selector raises one of these; the API renders it as RFC 9457 problem+json, the pages as
+a sentence, the gateway as OpenAI's error object. Messages name the field and the next step.
+No Django, no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class RegistryError(Exception):
+    """A refusal with a stable `code`, an HTTP `status` and the `param` that it is about.
+
+    `errors` holds one ``{"param", "code", "message"}`` for each thing that is wrong, `allowed` the
+    states from which a refused transition could go on.
+    """
+
+    status = 400
+    code = "bad_request"
+    title = "Bad request"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        errors: Sequence[dict[str, Any]] = (),
+        allowed: Sequence[str] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.param = param
+        self.errors = list(errors)
+        self.allowed = None if allowed is None else list(allowed)
+        self.retry_after = retry_after
+
+
+class Malformed(RegistryError):
+    """The request can't be read at all (broken JSON, a bad cursor)."""
+
+
+class Unauthenticated(RegistryError):
+    status, code, title = 401, "unauthenticated", "Not signed in"
+
+
+class Forbidden(RegistryError):
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
+class NotFound(RegistryError):
+    """It is missing, or it is another team's: both look the same."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class Conflict(RegistryError):
+    status, code, title = 409, "conflict", "Conflict with the current state"
+
+
+class PreconditionFailed(RegistryError):
+    status, code, title = 412, "precondition_failed", "The object has changed"
+
+
+class TooLarge(RegistryError):
+    status, code, title = 413, "too_large", "Too large"
+
+
+class UnsupportedMedia(RegistryError):
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class Invalid(RegistryError):
+    status, code, title = 422, "invalid", "Validation failed"
+
+
+class PreconditionRequired(RegistryError):
+    status, code, title = 428, "precondition_required", "If-Match is required"
+
+
+class RateLimited(RegistryError):
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+
+class Unavailable(RegistryError):
+    status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+
+class StorageFull(RegistryError):
+    status, code, title = 507, "insufficient_storage", "The store is full"
+
+
+class Fenced(Exception):
+    """This attempt no longer owns its job: another one was started, or the job ended. Stop."""

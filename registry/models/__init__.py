@@ -1,0 +1,59 @@
+"""Every table of the product, one file for each noun."""
+
+from registry.models.adapters import Adapter, AdapterLabel, AdapterVersion, Alias, AliasHistory, Promotion
+from registry.models.artifacts import Artifact, Manifest, ManifestEntry
+from registry.models.audit import AuditEvent, AuditHead, AuditSeal
+from registry.models.base_models import BaseModel, BaseVersion
+from registry.models.campaigns import Campaign, CampaignItem, Waiver
+from registry.models.clients import Assignment, Client, ClientKey, Slot
+from registry.models.datasets import Dataset, DatasetTokens, DatasetVersion
+from registry.models.evaluations import Evaluation
+from registry.models.idempotency import IdempotencyKey
+from registry.models.jobs import Job, JobCheckpoint, JobEvent, JobMetric, TrainingSpec
+from registry.models.serving import ServingInstance
+from registry.models.teams import Membership, Team
+from registry.models.tokens import ApiToken
+from registry.models.usage import Receipt
+from registry.models.users import User
+from registry.models.workers import Worker
+
+__all__ = [
+    "Adapter",
+    "AdapterLabel",
+    "AdapterVersion",
+    "Alias",
+    "AliasHistory",
+    "ApiToken",
+    "Artifact",
+    "Assignment",
+    "AuditEvent",
+    "AuditHead",
+    "AuditSeal",
+    "BaseModel",
+    "BaseVersion",
+    "Campaign",
+    "CampaignItem",
+    "Client",
+    "ClientKey",
+    "Dataset",
+    "DatasetTokens",
+    "DatasetVersion",
+    "Evaluation",
+    "IdempotencyKey",
+    "Job",
+    "JobCheckpoint",
+    "JobEvent",
+    "JobMetric",
+    "Manifest",
+    "ManifestEntry",
+    "Membership",
+    "Promotion",
+    "Receipt",
+    "ServingInstance",
+    "Slot",
+    "Team",
+    "TrainingSpec",
+    "User",
+    "Waiver",
+    "Worker",
+]

@@ -1,0 +1,42 @@
+"""Stored bytes, addressed by their digest, and the manifests that name them.
+
+A manifest is content-addressed too: its digest is that of the canonical JSON of
+``{path: {"sha256", "size"}}``, so two versions with the same files share one manifest row.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from registry.choices import ArtifactState
+from registry.models.base import TimestampedModel
+from registry.models.fields import DigestField
+
+
+class Artifact(TimestampedModel):
+    sha256 = DigestField(primary_key=True)
+    size = models.BigIntegerField()
+    state = models.CharField(max_length=16, choices=ArtifactState, default=ArtifactState.PENDING)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(size__gte=0), name="artifact_size")]
+
+
+class Manifest(TimestampedModel):
+    sha256 = DigestField(primary_key=True)
+    artifacts = models.ManyToManyField(Artifact, through="ManifestEntry", related_name="manifests")
+
+    @property
+    def files(self) -> dict[str, dict[str, str | int]]:
+        """``{path: {"sha256", "size"}}``, sorted by path."""
+        entries = sorted(self.entries.all(), key=lambda entry: entry.path)
+        return {e.path: {"sha256": e.artifact_id, "size": e.artifact.size} for e in entries}
+
+
+class ManifestEntry(models.Model):
+    manifest = models.ForeignKey(Manifest, on_delete=models.PROTECT, related_name="entries")
+    path = models.CharField(max_length=500)
+    artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="entries")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["manifest", "path"], name="manifest_path_once")]

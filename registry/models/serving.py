@@ -1,0 +1,22 @@
+"""Which engines run, what they hold."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from registry.models.base import TimestampedModel
+from registry.models.base_models import BaseVersion
+
+
+class ServingInstance(TimestampedModel):
+    """One engine of one base version. `loaded` is what it reported last: ``[{"address", "digest"}]``."""
+
+    url = models.URLField(unique=True)
+    base_version = models.ForeignKey(BaseVersion, on_delete=models.PROTECT, related_name="instances")
+    engine = models.CharField(max_length=32)
+    pid = models.PositiveIntegerField(null=True)
+    base_loads = models.PositiveIntegerField(default=0)
+    loaded = models.JSONField(default=list)
+    problems = models.JSONField(default=list)
+    swap_ms = models.FloatField(null=True)
+    last_tick = models.DateTimeField(null=True, blank=True)

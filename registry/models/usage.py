@@ -1,0 +1,34 @@
+"""What was served: one line for each answered request, never the text."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from registry.models.adapters import AdapterVersion
+from registry.models.base_models import BaseVersion
+from registry.models.clients import Assignment, Client
+from registry.models.fields import DigestField
+
+
+class Receipt(models.Model):
+    """`request` is made by the gateway before it answers, so that a line spooled twice counts once."""
+
+    request = models.CharField(max_length=64, unique=True)
+    at = models.DateTimeField()
+    admitted_at = models.DateTimeField()
+    client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="receipts")
+    slot = models.CharField(max_length=63, blank=True)
+    assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, null=True, related_name="receipts")
+    version = models.ForeignKey(AdapterVersion, on_delete=models.PROTECT, null=True, related_name="receipts")
+    base_version = models.ForeignKey(BaseVersion, on_delete=models.PROTECT, related_name="receipts")
+    digest = DigestField()
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    milliseconds = models.PositiveIntegerField(default=0)
+    outcome = models.CharField(max_length=32, default="completed")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["client", "-at"], name="receipt_of_client"),
+            models.Index(fields=["version", "-at"], name="receipt_of_version"),
+        ]

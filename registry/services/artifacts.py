@@ -1,0 +1,149 @@
+"""Bytes into the store, and manifests that name them.
+
+The order is the whole point (handbook: bytes first, row second):
+1. hash while reading; 2. insert `Artifact(pending)`; 3. upload; 4. verify what arrived;
+5. in the caller's transaction: artifacts committed, manifest written, the version that names it.
+A crash between any two leaves at most a pending artifact, which the sweep removes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from django.db import transaction
+
+from registry.choices import ArtifactState
+from registry.errors import Conflict, NotFound, StorageFull, Unavailable
+from registry.models import Artifact, Manifest, ManifestEntry
+from registry.storage import Full, Missing, StoreError, artifact_key, store
+
+BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Bytes that lie in the store under their digest, not yet named by a committed row."""
+
+    sha256: str
+    size: int
+
+
+def digest_of(stream: BinaryIO) -> tuple[str, int]:
+    """sha256 in hexadecimal and size in bytes of what is left of `stream`."""
+    sha, size = hashlib.sha256(), 0
+    while block := stream.read(BLOCK):
+        sha.update(block)
+        size += len(block)
+    return sha.hexdigest(), size
+
+
+def upload(path: Path) -> Stored:
+    """Steps 1-4 for one file. Safe to repeat; several at once for the same bytes are fine."""
+    with path.open("rb") as stream:
+        sha256, size = digest_of(stream)
+    artifact, _ = Artifact.objects.get_or_create(sha256=sha256, defaults={"size": size})
+    key = artifact_key(sha256)
+    if artifact.state == ArtifactState.COMMITTED and _size(key) == size:
+        return Stored(sha256, size)
+    try:
+        store().put(key, path, sha256=sha256)
+        with store().open(key) as arrived:
+            there = digest_of(arrived)
+    except Full as error:
+        raise StorageFull(str(error)) from error
+    except StoreError as error:
+        raise Unavailable(f"The store is away: {error}", code="store_unavailable", retry_after=5) from error
+    if there != (sha256, size):
+        store().delete(key)
+        raise Unavailable("The store returned other bytes than it was given.", code="store_corrupt", retry_after=5)
+    return Stored(sha256, size)
+
+
+def upload_folder(folder: Path) -> dict[str, Stored]:
+    """Every file below `folder`, by its path in it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): upload(path) for path in files}
+
+
+def commit_manifest(files: Mapping[str, Stored]) -> Manifest:
+    """Step 5: to be called inside the transaction that writes the version."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("a manifest is written in the transaction of the row that names it")
+    digests = {stored.sha256 for stored in files.values()}
+    for stored in sorted(files.values(), key=lambda s: s.sha256):
+        # A sweep or a withdrawal may have taken the row or the bytes since the upload.
+        row, _ = Artifact.objects.select_for_update().get_or_create(
+            sha256=stored.sha256, defaults={"size": stored.size}
+        )
+        if row.state != ArtifactState.COMMITTED and _size(artifact_key(stored.sha256)) != stored.size:
+            raise Conflict(f"The bytes of {stored.sha256} are gone from the store; upload them again.")
+    Artifact.objects.filter(sha256__in=digests).exclude(state=ArtifactState.COMMITTED).update(
+        state=ArtifactState.COMMITTED
+    )
+    manifest, made = Manifest.objects.get_or_create(sha256=manifest_digest(files))
+    if made:
+        ManifestEntry.objects.bulk_create(
+            ManifestEntry(manifest=manifest, path=path, artifact_id=stored.sha256)
+            for path, stored in files.items()
+        )
+    return manifest
+
+
+def manifest_digest(files: Mapping[str, Stored]) -> str:
+    """sha256 of the canonical JSON of ``{path: {"sha256", "size"}}``."""
+    tree = {path: {"sha256": stored.sha256, "size": stored.size} for path, stored in files.items()}
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def open_artifact(sha256: str) -> BinaryIO:
+    """A stream of an artifact's bytes; raises `NotFound` or `Unavailable`."""
+    try:
+        return store().open(artifact_key(sha256))
+    except Missing as error:
+        raise NotFound(f"The bytes of {sha256} are gone.", code="bytes_missing") from error
+    except StoreError as error:
+        raise Unavailable(f"The store is away: {error}", code="store_unavailable", retry_after=5) from error
+
+
+def presigned(sha256: str, *, filename: str) -> str | None:
+    """An address good for 10 minutes, or None where the store is the local disk."""
+    return store().presign(artifact_key(sha256), filename=filename, seconds=600)
+
+
+def fetch_file(sha256: str, target: Path) -> None:
+    """Write an artifact to `target`, verified: temp file, hash, rename."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".tmp-{target.name}-{sha256[:8]}")
+    with open_artifact(sha256) as stream, temporary.open("wb") as out:
+        shutil.copyfileobj(stream, out, BLOCK)
+    with temporary.open("rb") as written:
+        actual, _ = digest_of(written)
+    if actual != sha256:
+        temporary.unlink()
+        raise Conflict(f"The stored bytes of {sha256} hash to {actual}.", code="bytes_corrupt")
+    temporary.replace(target)
+
+
+def fetch_manifest(manifest: Manifest, folder: Path) -> Path:
+    """Materialise a manifest's files below `folder`; files that are there already are hashed again."""
+    for path, entry in manifest.files.items():
+        target = folder / path
+        if target.is_file():
+            with target.open("rb") as present:
+                if digest_of(present)[0] == entry["sha256"]:
+                    continue
+        fetch_file(str(entry["sha256"]), target)
+    return folder
+
+
+def _size(key: str) -> int | None:
+    try:
+        return store().size(key)
+    except StoreError as error:
+        raise Unavailable(f"The store is away: {error}", code="store_unavailable", retry_after=5) from error

@@ -1,0 +1,166 @@
+"""The record: written in the transaction of the change, sealed into a hash chain afterwards.
+
+Writers never queue behind each other: `record` only inserts. `seal`, called by the feeder, gives
+positions to committed events and chains them; `sign_head` states with Ed25519 how far the chain goes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from registry.access import Caller
+from registry.models import AuditEvent, AuditHead, AuditSeal, Team
+
+GENESIS = "0" * 64
+
+
+def record(
+    by: Caller,
+    action: str,
+    obj: str,
+    *,
+    team: Team | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+) -> AuditEvent:
+    """One event; call it inside the transaction of the change (invariant 6)."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError(f"{action} must be recorded in the transaction of its change")
+    return AuditEvent.objects.create(
+        at=timezone.now(),
+        actor=by.name,
+        on_behalf_of=by.on_behalf_of,
+        token=by.token.prefix if by.token else "",
+        request_id=by.request_id,
+        action=action,
+        object=obj,
+        team=team,
+        before=before,
+        after=after,
+        reason=reason,
+    )
+
+
+def event_hash(event: AuditEvent, position: int, previous: str) -> str:
+    """sha256 over the position, the previous hash and every field of the event, in canonical JSON."""
+    body = {
+        "position": position,
+        "previous": previous,
+        "id": event.pk,
+        "at": event.at.isoformat(),
+        "actor": event.actor,
+        "on_behalf_of": event.on_behalf_of,
+        "token": event.token,
+        "request_id": event.request_id,
+        "action": event.action,
+        "object": event.object,
+        "team": event.team_id,
+        "before": event.before,
+        "after": event.after,
+        "reason": event.reason,
+    }
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def seal(limit: int = 1000) -> int:
+    """Chain up to `limit` committed, unsealed events; returns how many. One sealer at a time."""
+    with transaction.atomic():
+        _lock_chain()
+        last = AuditSeal.objects.order_by("-position").first()
+        position, previous = (last.position, last.hash) if last else (0, GENESIS)
+        events = AuditEvent.objects.filter(seal__isnull=True).order_by("id")[:limit]
+        seals = []
+        for event in events:
+            position += 1
+            digest = event_hash(event, position, previous)
+            seals.append(AuditSeal(position=position, event=event, previous=previous, hash=digest))
+            previous = digest
+        AuditSeal.objects.bulk_create(seals)
+    return len(seals)
+
+
+def _lock_chain() -> None:
+    """SQLite's IMMEDIATE transactions already serialise; PostgreSQL takes an advisory lock."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [0x91E7404A])
+
+
+def sign_head() -> AuditHead | None:
+    """State how far the chain reaches, if it grew since the last statement."""
+    last = AuditSeal.objects.order_by("-position").first()
+    head = AuditHead.objects.order_by("-position").first()
+    if last is None or (head is not None and head.position >= last.position):
+        return head
+    key_id, seed = settings.AUDIT_KEYS[0]
+    signature = Ed25519PrivateKey.from_private_bytes(seed).sign(_statement(last.position, last.hash))
+    return AuditHead.objects.create(
+        position=last.position, hash=last.hash, key_id=key_id, signature=base64.b64encode(signature).decode()
+    )
+
+
+def _statement(position: int, digest: str) -> bytes:
+    return f"plethora-audit-head:{position}:{digest}".encode()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify` found; `first_bad_seq` is the position of the first event that doesn't hold."""
+
+    ok: bool
+    events: int
+    sealed: int
+    head: str
+    first_bad_seq: int | None
+    problem: str = ""
+
+
+def verify() -> Verdict:
+    """Walk the whole chain: positions without gaps, hashes that hold, heads that were signed and still stand."""
+    events, sealed = AuditEvent.objects.count(), 0
+    previous = GENESIS
+    heads = {head.position: head for head in AuditHead.objects.all()}
+    for seal_row in AuditSeal.objects.select_related("event").order_by("position").iterator():
+        sealed += 1
+        problem = _problem(seal_row, sealed, previous, heads.pop(sealed, None))
+        if problem:
+            return Verdict(False, events, sealed, previous, sealed, problem)
+        previous = seal_row.hash
+    if heads:
+        return Verdict(False, events, sealed, previous, min(heads), "the chain ends before a signed head")
+    return Verdict(True, events, sealed, previous, None)
+
+
+def _problem(seal_row: AuditSeal, position: int, previous: str, head: AuditHead | None) -> str:
+    if seal_row.position != position:
+        return f"position {position} is missing"
+    if seal_row.previous != previous:
+        return "the chain is broken here"
+    if seal_row.hash != event_hash(seal_row.event, position, previous):
+        return "the event was changed after it was sealed"
+    if head is not None and (head.hash != seal_row.hash or not _signed(head)):
+        return "a signed head says otherwise"
+    return ""
+
+
+def _signed(head: AuditHead) -> bool:
+    for key_id, seed in settings.AUDIT_KEYS:
+        if key_id == head.key_id:
+            public = Ed25519PrivateKey.from_private_bytes(seed).public_key()
+            try:
+                public.verify(base64.b64decode(head.signature), _statement(head.position, head.hash))
+            except InvalidSignature:
+                return False
+            return True
+    return False

@@ -1,0 +1,288 @@
+"""The life of a job, from the queue to its one final state.
+
+The row is the truth. A worker claims it by a conditional UPDATE that raises `attempt`, the fencing
+token; every later write says for which attempt it speaks, and a write that finds no row stops the
+worker (`Fenced`). Leases run by the database's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Now
+
+from registry.access import SYSTEM, Act, Caller, fetch
+from registry.choices import FINAL_JOB_STATES, HELD_JOB_STATES, FailureClass, JobKind, JobState
+from registry.errors import Conflict, Fenced
+from registry.models import Job, JobCheckpoint, JobEvent, JobMetric, Manifest, Team
+from registry.services import audit
+
+MAX_LOST = 3
+RESEND_AFTER = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One execution of a job by one worker; it may write as long as the row says the same attempt."""
+
+    job: Job
+    number: int
+
+    @property
+    def rows(self) -> QuerySet[Job]:
+        return Job.objects.filter(pk=self.job.pk, attempt=self.number, state__in=HELD_JOB_STATES)
+
+
+def create(
+    *,
+    by: Caller,
+    kind: JobKind,
+    team: Team | None,
+    payload: dict[str, Any],
+    obj: str = "",
+    priority: int = 0,
+    devices: int = 0,
+    retry_of: Job | None = None,
+    deadline: Any = None,
+) -> Job:
+    """Queue work; call it in the transaction of whatever the job is for. The feeder finds it there."""
+    job = Job.objects.create(
+        kind=kind,
+        team=team,
+        payload=payload,
+        object=obj,
+        priority=priority,
+        devices=devices,
+        deadline=deadline,
+        retry_of=retry_of,
+        created_by=by.person,
+        on_behalf_of=by.on_behalf_of,
+    )
+    add_event(job, "queued", {})
+    audit.record(by, "job.create", f"job:{job.pk}", team=team, after={"kind": kind, "object": obj})
+    return job
+
+
+def add_event(job: Job, kind: str, data: dict[str, Any]) -> JobEvent:
+    """Append an event; `seq` has no gap because the counter moves in the same transaction."""
+    with transaction.atomic():
+        Job.objects.filter(pk=job.pk).update(event_counter=F("event_counter") + 1)
+        seq = Job.objects.values_list("event_counter", flat=True).get(pk=job.pk)
+        return JobEvent.objects.create(job=job, seq=seq, kind=kind, data=data)
+
+
+# What the worker does -------------------------------------------------------------------------------
+
+
+def claim(job_id: int, *, owner: str) -> Attempt | None:
+    """Take a queued job for `owner`, or None where somebody was first or it is not queued."""
+    with transaction.atomic():
+        taken = Job.objects.filter(pk=job_id, state=JobState.QUEUED).update(
+            state=JobState.CLAIMED,
+            attempt=F("attempt") + 1,
+            owner=owner,
+            lease_until=_lease(),
+            started_at=Now(),
+        )
+        if taken != 1:
+            return None
+        job = Job.objects.select_related("team").get(pk=job_id)
+        add_event(job, "claimed", {"owner": owner, "attempt": job.attempt})
+    return Attempt(job, job.attempt)
+
+
+def start(attempt: Attempt) -> None:
+    """The attempt has its inputs and begins."""
+    _write(attempt, state=JobState.RUNNING, lease_until=_lease())
+    add_event(attempt.job, "running", {"attempt": attempt.number})
+
+
+def heartbeat(attempt: Attempt, progress: dict[str, Any] | None = None) -> bool:
+    """Extend the lease and report progress; returns whether cancelling was asked. Raises `Fenced`."""
+    fields: dict[str, Any] = {"lease_until": _lease()}
+    if progress:
+        fields["progress"] = progress
+    _write(attempt, **fields)
+    return bool(Job.objects.values_list("cancel_requested", flat=True).get(pk=attempt.job.pk))
+
+
+def event(attempt: Attempt, kind: str, data: dict[str, Any]) -> None:
+    """An event of a living attempt; a fenced one writes nothing."""
+    with transaction.atomic():
+        _write(attempt, lease_until=_lease())
+        add_event(attempt.job, kind, data)
+
+
+def metrics(attempt: Attempt, points: Sequence[tuple[str, int, float]]) -> None:
+    """``(name, step, value)`` points; a step measured twice keeps its first value."""
+    if not attempt.rows.exists():
+        raise Fenced(f"job {attempt.job.pk} attempt {attempt.number}")
+    JobMetric.objects.bulk_create(
+        (JobMetric(job=attempt.job, name=name, step=step, value=value) for name, step, value in points),
+        ignore_conflicts=True,
+    )
+
+
+def checkpoint(attempt: Attempt, step: int, manifest: Manifest) -> None:
+    """Call it in the transaction that committed `manifest`. Progress forgives earlier losses."""
+    _write(attempt, lost_attempts=0, lease_until=_lease())
+    JobCheckpoint.objects.get_or_create(job=attempt.job, step=step, defaults={"manifest": manifest})
+    JobCheckpoint.objects.filter(job=attempt.job, step__lt=step).delete()
+
+
+def committing(attempt: Attempt) -> None:
+    """The results are being stored; from here a cancel comes too late."""
+    changed = attempt.rows.filter(cancel_requested=False).update(state=JobState.COMMITTING, lease_until=_lease())
+    if changed != 1:
+        raise Fenced(f"job {attempt.job.pk} attempt {attempt.number} was cancelled or taken over")
+    add_event(attempt.job, "committing", {})
+
+
+def succeed(attempt: Attempt, *, result: dict[str, Any], cost: dict[str, Any]) -> None:
+    """Call it in the transaction that writes what the job made."""
+    _write(attempt, state=JobState.SUCCEEDED, result=result, cost=cost, error=None, **_ended())
+    _close(attempt.job, "succeeded", result)
+
+
+def fail(attempt: Attempt, *, failure: FailureClass, code: str, message: str, param: str | None = None) -> None:
+    """End the attempt in failure; infrastructure goes back to the queue while tries are left."""
+    retryable = failure is FailureClass.INFRASTRUCTURE
+    error = {"code": code, "message": message[:2000], "param": param, "retryable": retryable, "class": failure}
+    with transaction.atomic():
+        if retryable and attempt.job.lost_attempts + 1 < MAX_LOST:
+            _write(attempt, **_requeued(), error=error)
+            add_event(attempt.job, "requeued", error)
+            return
+        _write(attempt, state=JobState.FAILED, error=error, **_ended())
+        _close(attempt.job, "failed", error)
+
+
+def cancelled(attempt: Attempt) -> None:
+    """The worker stopped because cancelling was asked."""
+    with transaction.atomic():
+        _write(attempt, state=JobState.CANCELLED, **_ended())
+        _close(attempt.job, "cancelled", {})
+
+
+def release(attempt: Attempt) -> None:
+    """The worker shuts down: back to the queue, with no try lost."""
+    with transaction.atomic():
+        _write(attempt, **{**_requeued(), "lost_attempts": F("lost_attempts")})
+        add_event(attempt.job, "requeued", {"code": "worker_stopped"})
+
+
+# What people do -------------------------------------------------------------------------------------
+
+
+def cancel(*, by: Caller, job_id: int | str) -> Job:
+    """Ask for the end of a job; one that still waits ends at once."""
+    with transaction.atomic():
+        job = fetch(by, Act.TRAIN, Job.objects.all(), pk=job_id)
+        before = job.state
+        if Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(state=JobState.CANCELLED, **_ended()):
+            _close(job, "cancelled", {})
+        elif not Job.objects.filter(pk=job.pk, state__in=(JobState.CLAIMED, JobState.RUNNING)).update(
+            cancel_requested=True
+        ):
+            job.refresh_from_db()
+            raise Conflict(
+                f"Job {job.pk} is {job.state}; only a waiting or running job can be cancelled.", allowed=[]
+            )
+        audit.record(by, "job.cancel", f"job:{job.pk}", team=job.team, before={"state": before})
+        job.refresh_from_db()
+        return job
+
+
+# What the feeder does -------------------------------------------------------------------------------
+
+
+def due(limit: int = 100) -> list[int]:
+    """Ids of queued jobs that were not sent lately, in order: priority, then age."""
+    waiting = Job.objects.filter(state=JobState.QUEUED).filter(
+        Q(sent_at__isnull=True) | Q(sent_at__lt=Now() - Value(RESEND_AFTER))
+    )
+    return list(waiting.order_by("-priority", "created_at", "pk").values_list("pk", flat=True)[:limit])
+
+
+def mark_sent(job_id: int) -> None:
+    Job.objects.filter(pk=job_id, state=JobState.QUEUED).update(sent_at=Now())
+
+
+def reclaim() -> int:
+    """Jobs whose lease ran out: back to the queue, or failed as lost after three tries without a checkpoint."""
+    count = 0
+    for job in Job.objects.filter(state__in=HELD_JOB_STATES, lease_until__lt=Now()).select_related("team"):
+        with transaction.atomic():
+            expired = Job.objects.filter(
+                pk=job.pk, attempt=job.attempt, state__in=HELD_JOB_STATES, lease_until__lt=Now()
+            )
+            count += _give_up(job, expired)
+    return count
+
+
+def _give_up(job: Job, expired: QuerySet[Job]) -> int:
+    if job.cancel_requested:
+        ended = expired.update(state=JobState.CANCELLED, **_ended())
+        if ended:
+            _close(job, "cancelled", {})
+        return ended
+    if job.lost_attempts + 1 >= MAX_LOST:
+        error = {
+            "code": "lost",
+            "message": f"Its worker was lost {MAX_LOST} times without a new checkpoint.",
+            "param": None,
+            "retryable": True,
+            "class": FailureClass.INFRASTRUCTURE,
+        }
+        ended = expired.update(state=JobState.FAILED, error=error, **_ended())
+        if ended:
+            _close(job, "failed", error)
+        return ended
+    ended = expired.update(**_requeued())
+    if ended:
+        add_event(job, "requeued", {"code": "worker_lost", "owner": job.owner})
+    return ended
+
+
+# ----------------------------------------------------------------------------------------------------
+
+
+def _lease() -> Any:
+    return Now() + Value(timedelta(seconds=settings.LEASE_SECONDS))
+
+
+def _ended() -> dict[str, Any]:
+    return {"finished_at": Now(), "lease_until": None}
+
+
+def _requeued() -> dict[str, Any]:
+    return {
+        "state": JobState.QUEUED,
+        "owner": "",
+        "lease_until": None,
+        "sent_at": None,
+        "lost_attempts": F("lost_attempts") + 1,
+    }
+
+
+def _write(attempt: Attempt, **fields: Any) -> None:
+    if attempt.rows.update(**fields) != 1:
+        raise Fenced(f"job {attempt.job.pk} attempt {attempt.number}")
+
+
+def _close(job: Job, outcome: str, data: dict[str, Any]) -> None:
+    """At a final state: the last event, the checkpoints released, the audit."""
+    add_event(job, outcome, data)
+    JobCheckpoint.objects.filter(job=job).delete()
+    by = SYSTEM.behalf(job.on_behalf_of or (job.created_by.email if job.created_by else ""))
+    audit.record(by, f"job.{outcome}", f"job:{job.pk}", team=job.team, after={"kind": job.kind, **data})
+
+
+def is_final(state: str) -> bool:
+    return state in FINAL_JOB_STATES

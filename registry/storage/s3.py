@@ -1,0 +1,117 @@
+"""Objects in an S3 bucket: the only user of boto3."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from registry.storage.store import Full, Missing, StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ONE_PART = 64 * 1024 * 1024
+
+
+class S3Store:
+    """Each object carries its sha256 as metadata and, up to 64 MiB, as the checksum S3 itself verifies."""
+
+    def __init__(self, bucket: str, prefix: str, endpoint: str) -> None:
+        self.bucket = bucket
+        self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        config = Config(
+            connect_timeout=5,
+            read_timeout=60,
+            retries={"max_attempts": 4, "mode": "standard"},
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            # Servers that are not AWS know no CRC trailers; our own digest travels in the signature.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            signature_version="s3v4",
+        )
+        self.client: S3Client = boto3.client("s3", endpoint_url=endpoint or None, config=config)
+
+    def put(self, key: str, source: Path, *, sha256: str) -> None:
+        size = source.stat().st_size
+        if self.size(key) == size:
+            return
+        try:
+            if size <= ONE_PART:
+                self._put_whole(key, source, sha256)
+            else:
+                extra = {"Metadata": {"sha256": sha256}}
+                self.client.upload_file(str(source), self.bucket, self.prefix + key, ExtraArgs=extra)
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error, f"write {key}") from error
+
+    def _put_whole(self, key: str, source: Path, sha256: str) -> None:
+        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+        with source.open("rb") as body:
+            self.client.put_object(
+                Bucket=self.bucket,
+                Key=self.prefix + key,
+                Body=body,
+                Metadata={"sha256": sha256},
+                ChecksumSHA256=checksum,
+            )
+
+    def open(self, key: str) -> BinaryIO:
+        try:
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error, f"read {key}") from error
+        return cast(BinaryIO, answer["Body"])
+
+    def size(self, key: str) -> int | None:
+        try:
+            return int(self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)["ContentLength"])
+        except (ClientError, BotoCoreError) as error:
+            translated = _translated(error, f"look up {key}")
+            if isinstance(translated, Missing):
+                return None
+            raise translated from error
+
+    def delete(self, key: str) -> None:
+        try:
+            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error, f"delete {key}") from error
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self.prefix + prefix
+        )
+        for page in pages:
+            for entry in page.get("Contents", []):
+                yield entry["Key"][len(self.prefix) :]
+
+    def presign(self, key: str, *, filename: str, seconds: int) -> str | None:
+        safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in filename)
+        params: dict[str, Any] = {
+            "Bucket": self.bucket,
+            "Key": self.prefix + key,
+            "ResponseContentDisposition": f'attachment; filename="{safe}"',
+        }
+        return self.client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
+
+    def create_bucket(self) -> None:
+        """Make the bucket where it is missing; harmless if it exists."""
+        try:
+            self.client.head_bucket(Bucket=self.bucket)
+        except ClientError:
+            self.client.create_bucket(Bucket=self.bucket)
+
+
+def _translated(error: Exception, act: str) -> StoreError:
+    code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
+    if code in {"404", "NoSuchKey", "NotFound"}:
+        return Missing(f"The store has no such object (to {act}).")
+    if code in {"507", "InsufficientStorage", "QuotaExceeded"}:
+        return Full("The S3 store has no room.")
+    return StoreError(f"The S3 store could not {act}: {error}")
