@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+from django.views import defaults
+
+from registry.api import errors
 
 urlpatterns = [
     path("api/", include("registry.api.urls")),
     path("accounts/", include("allauth.urls")),
 ]
+
+
+def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith(("/api/", "/hf/")):
+        return errors.page_not_found(request, exception)
+    return defaults.page_not_found(request, exception)
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    if request.path.startswith(("/api/", "/hf/")):
+        return errors.server_error(request)
+    return defaults.server_error(request)

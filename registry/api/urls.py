@@ -1,7 +1,14 @@
-"""The addresses of the REST API."""
+"""The addresses of the REST API: one list for each noun."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-urlpatterns: list[URLPattern] = []
+NOUNS = ["teams", "tokens"]
+
+urlpatterns = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    *[path("v1/", include(f"registry.api.{noun}")) for noun in NOUNS],
+]

@@ -1,0 +1,133 @@
+"""Every refusal as RFC 9457 problem+json, rendered in this one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError as ModelInvalid
+from django.db import IntegrityError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions, serializers
+from rest_framework.response import Response
+
+from registry import errors
+from registry.errors import RegistryError
+
+PROBLEM = "application/problem+json"
+
+
+def render(failure: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler; None (a 500) only for what is our own fault."""
+    error = translated(failure)
+    if error is None:
+        return None
+    request = context["request"]
+    response = Response(body(error, getattr(request, "request_id", "")), status=error.status, content_type=PROBLEM)
+    if error.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def body(error: RegistryError, request_id: str) -> dict[str, Any]:
+    problem: dict[str, Any] = {
+        "type": f"urn:plethora:error:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "param": error.param,
+        "request_id": request_id,
+        "errors": error.errors,
+    }
+    if error.allowed is not None:
+        problem["allowed"] = error.allowed
+    return problem
+
+
+def translated(failure: Exception) -> RegistryError | None:
+    """The refusal that an exception of DRF, Django or the database stands for."""
+    if isinstance(failure, RegistryError):
+        return failure
+    if isinstance(failure, serializers.ValidationError):
+        return invalid(failure.detail)
+    if isinstance(failure, exceptions.APIException):
+        return _of_drf(failure)
+    if isinstance(failure, Http404):
+        return errors.NotFound("No such thing here.")
+    if isinstance(failure, PermissionDenied):
+        return errors.Forbidden("You may not do that.")
+    if isinstance(failure, ModelInvalid):
+        return invalid(getattr(failure, "message_dict", {"": failure.messages}))
+    if isinstance(failure, IntegrityError):
+        return errors.Conflict("This contradicts what is stored; look at the object again and retry.")
+    if isinstance(failure, OperationalError | InterfaceError):
+        return errors.Unavailable("The database is away or busy; try again.", retry_after=2)
+    return None
+
+
+KINDS: dict[int, type[RegistryError]] = {
+    401: errors.Unauthenticated,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    413: errors.TooLarge,
+    415: errors.UnsupportedMedia,
+    429: errors.RateLimited,
+}
+
+
+def _of_drf(failure: exceptions.APIException) -> RegistryError:
+    kind = KINDS.get(failure.status_code, errors.Malformed)
+    error = kind(str(failure.detail))
+    if kind is errors.Malformed:
+        error.status, error.code = failure.status_code, str(failure.default_code)
+    wait = getattr(failure, "wait", None)
+    if wait:
+        error.retry_after = int(wait) + 1
+    return error
+
+
+def invalid(detail: Any) -> RegistryError:
+    """All fields at once, each as ``{"param", "code", "message"}``."""
+    found = list(_flat(detail, ""))
+    first = found[0] if found else {"param": None, "message": "Something is wrong with the request."}
+    where = f"{first['param']}: " if first["param"] else ""
+    return errors.Invalid(f"{where}{first['message']}", param=first["param"], errors=found)
+
+
+def _flat(detail: Any, path: str) -> Iterator[dict[str, Any]]:
+    if isinstance(detail, dict):
+        for key, value in detail.items():
+            name = path if key in ("non_field_errors", "") else f"{path}.{key}".strip(".")
+            yield from _flat(value, name)
+    elif isinstance(detail, list):
+        for index, value in enumerate(detail):
+            nested = f"{path}[{index}]" if isinstance(value, dict | list) and value else path
+            yield from _flat(value, nested)
+    else:
+        yield {"param": path or None, "code": getattr(detail, "code", "invalid"), "message": str(detail)}
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """`handler404` below /api."""
+    del exception
+    error = errors.NotFound(f"There is nothing at {request.path}; the schema is at /api/schema/.")
+    return JsonResponse(body(error, getattr(request, "request_id", "")), status=404, content_type=PROBLEM)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """`handler500` below /api."""
+    problem: dict[str, Any] = {
+        "type": "urn:plethora:error:internal",
+        "title": "Our fault",
+        "status": 500,
+        "detail": "Something broke here. The request id finds it in the log.",
+        "code": "internal",
+        "param": None,
+        "request_id": getattr(request, "request_id", ""),
+        "errors": [],
+    }
+    return JsonResponse(problem, status=500, content_type=PROBLEM)

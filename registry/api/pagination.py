@@ -1,0 +1,39 @@
+"""Lists: `?cursor=&limit=`, stable under writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+
+from registry.errors import Invalid, Malformed
+
+LONGEST_CURSOR = 500
+
+
+class Pages(CursorPagination):
+    """Newest first unless the view says otherwise."""
+
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "limit"
+    ordering = "-pk"
+
+    def get_page_size(self, request: Request) -> int:
+        text = request.query_params.get("limit")
+        if text is None:
+            return self.page_size
+        if not (
+            text.isascii() and text.isdigit() and 1 <= len(text) <= 3 and 1 <= int(text) <= self.max_page_size
+        ):
+            message = f"limit must be a whole number from 1 to {self.max_page_size}."
+            raise Invalid(
+                message, param="limit", errors=[{"param": "limit", "code": "invalid", "message": message}]
+            )
+        return int(text)
+
+    def decode_cursor(self, request: Request) -> Any:
+        if len(request.query_params.get("cursor", "")) > LONGEST_CURSOR:
+            raise Malformed("This cursor is not one of ours; start from the first page.", param="cursor")
+        return super().decode_cursor(request)

@@ -1,0 +1,87 @@
+"""What every view shares: the caller, parsing, lists, ETags and idempotent POSTs.
+
+A view parses, calls one service or selector, renders. It holds no query and no business decision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model, QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+
+from registry.access import Caller
+from registry.api import auth, idempotency
+from registry.api.pagination import Pages
+from registry.errors import PreconditionFailed
+
+M = TypeVar("M", bound=Model)
+
+
+class View(APIView):
+    """Base of all views of the API."""
+
+    pages: ClassVar[type[Pages]] = Pages
+    reservation: int | None = None
+
+    @property
+    def by(self) -> Caller:
+        return auth.caller(self.request)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method == "POST":
+            self.reservation = idempotency.begin(request, self.by.name)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, idempotency.Replay):
+            return exc.response
+        try:
+            return super().handle_exception(exc)
+        except Exception:
+            if self.reservation is not None:
+                idempotency.finish(self.reservation, Response(status=500))
+            raise
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        if self.reservation is not None:
+            idempotency.finish(self.reservation, response)
+        final: Response = super().finalize_response(request, response, *args, **kwargs)
+        return final
+
+    def parse(self, serializer: type[BaseSerializer[Any]], data: Any = None) -> dict[str, Any]:
+        """The validated body (or query); all its faults are raised at once."""
+        parsed = serializer(data=self.request.data if data is None else data)
+        parsed.is_valid(raise_exception=True)
+        return dict(parsed.validated_data)
+
+    def page(self, rows: QuerySet[M], serializer: type[BaseSerializer[Any]], *, ordering: str = "-pk") -> Response:
+        pages = self.pages()
+        pages.ordering = ordering
+        found = pages.paginate_queryset(rows, self.request, view=self)
+        return pages.get_paginated_response(serializer(found, many=True, context={"by": self.by}).data)
+
+    def one(self, data: Any, status: int = 200) -> Response:
+        """One object, with its ETag; 304 where the caller has it already."""
+        tag = etag(data)
+        if self.request.method == "GET" and self.request.headers.get("If-None-Match") == tag:
+            return Response(status=304, headers={"ETag": tag})
+        return Response(data, status=status, headers={"ETag": tag})
+
+    def match(self, current: Callable[[], Any]) -> None:
+        """Honour `If-Match`: refuse when the object is not the one that the caller read."""
+        wanted = self.request.headers.get("If-Match")
+        if wanted and wanted != "*" and etag(current()) not in [tag.strip() for tag in wanted.split(",")]:
+            raise PreconditionFailed("It was changed since you read it; read it again.", param="If-Match")
+
+
+def etag(data: Any) -> str:
+    text = json.dumps(data, cls=DjangoJSONEncoder, sort_keys=True)
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'

@@ -1,0 +1,152 @@
+"""Addresses: `team/adapter`, `team/adapter@3`, `team/adapter@production`, `team/dataset@2`, `base@4`.
+
+A bare adapter means its `production` alias, or its highest ready version where there is none; a bare
+dataset its highest ready version; a bare base its current version.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from registry.access import Act, Caller, fetch
+from registry.choices import DatasetStatus, VersionStatus
+from registry.errors import Invalid, NotFound
+from registry.models import Adapter, AdapterVersion, Alias, BaseModel, BaseVersion, Client, Dataset, DatasetVersion
+
+FORM = re.compile(
+    r"(?:(?P<team>[a-z0-9][a-z0-9-]{0,62})/)?(?P<name>[a-z0-9][a-z0-9-]{0,62})(?:@(?P<ref>[a-z0-9-]{1,63}))?"
+)
+LARGEST = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Address:
+    """`number` or `alias` says which version; both None for a bare address."""
+
+    team: str | None
+    name: str
+    number: int | None = None
+    alias: str | None = None
+
+    @property
+    def text(self) -> str:
+        ref = f"@{self.number or self.alias}" if self.number is not None or self.alias else ""
+        return f"{self.team}/{self.name}{ref}" if self.team else f"{self.name}{ref}"
+
+
+def parse(text: str, *, param: str | None = None) -> Address:
+    found = FORM.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        message = f"{str(text)[:100]!r} is no address; write team/name, team/name@3 or base@4."
+        raise Invalid(message, param=param, errors=[{"param": param, "code": "bad_address", "message": message}])
+    ref = found["ref"]
+    if ref is not None and ref.isdigit():
+        return Address(found["team"], found["name"], number=min(int(ref), LARGEST))
+    return Address(found["team"], found["name"], alias=ref)
+
+
+def _of_team(text: str, param: str | None) -> Address:
+    address = parse(text, param=param)
+    if address.team is None:
+        message = f"{text!r} lacks its team; write team/{address.name}."
+        raise Invalid(message, param=param, errors=[{"param": param, "code": "bad_address", "message": message}])
+    return address
+
+
+def adapter(by: Caller, act: Act, text: str, *, param: str | None = None) -> Adapter:
+    address = _of_team(text, param)
+    return adapter_of(by, act, address.team or "", address.name)
+
+
+def adapter_of(by: Caller, act: Act, team: str, name: str) -> Adapter:
+    return fetch(by, act, Adapter.objects.select_related("team", "base_model"), team__slug=team, name=name)
+
+
+def adapter_version(by: Caller, act: Act, text: str, *, param: str | None = None) -> AdapterVersion:
+    address = _of_team(text, param)
+    row = adapter_of(by, act, address.team or "", address.name)
+    return version_of(row, address.number, address.alias)
+
+
+def version_of(row: Adapter, number: int | None = None, alias: str | None = None) -> AdapterVersion:
+    """The version that a number or alias names, or the adapter's current one."""
+    versions = AdapterVersion.objects.select_related("adapter__team", "base_version__base_model").filter(
+        adapter=row
+    )
+    if number is not None:
+        found = versions.filter(number=number).first()
+    elif alias is not None:
+        found = versions.filter(aliases__name=alias, aliases__deleted_at__isnull=True).first()
+    else:
+        found = current_version(row)
+    if found is None:
+        named = (
+            f"@{number if number is not None else alias}" if number is not None or alias else " (no ready version)"
+        )
+        raise NotFound(f"No such adapter version: {row.address}{named}.")
+    return found
+
+
+def current_version(row: Adapter) -> AdapterVersion | None:
+    """`production`, or the highest ready version where that alias is not set."""
+    versions = AdapterVersion.objects.select_related("adapter__team", "base_version__base_model").filter(
+        adapter=row
+    )
+    production = Alias.objects.filter(adapter=row, name="production", deleted_at__isnull=True)
+    aliased = versions.filter(aliases__in=production).first()
+    return aliased or versions.filter(status=VersionStatus.READY).order_by("-number").first()
+
+
+def dataset(by: Caller, act: Act, text: str, *, param: str | None = None) -> Dataset:
+    address = _of_team(text, param)
+    return dataset_of(by, act, address.team or "", address.name)
+
+
+def dataset_of(by: Caller, act: Act, team: str, name: str) -> Dataset:
+    return fetch(by, act, Dataset.objects.select_related("team"), team__slug=team, name=name)
+
+
+def dataset_version(by: Caller, act: Act, text: str, *, param: str | None = None) -> DatasetVersion:
+    """The version that the address names, whatever its status; a bare one its highest ready version."""
+    address = _of_team(text, param)
+    row = dataset_of(by, act, address.team or "", address.name)
+    versions = DatasetVersion.objects.select_related("dataset__team", "manifest").filter(dataset=row)
+    if address.alias is not None:
+        raise NotFound(f"Datasets have no aliases: {text}.")
+    if address.number is not None:
+        found = versions.filter(number=address.number).first()
+    else:
+        found = versions.filter(status=DatasetStatus.READY).order_by("-number").first()
+    if found is None:
+        raise NotFound(
+            f"No such dataset version: {text}{'' if address.number is not None else ' (none is ready)'}."
+        )
+    return found
+
+
+def base_model(name: str) -> BaseModel:
+    row = BaseModel.objects.select_related("current").filter(name=name).first()
+    if row is None:
+        raise NotFound(f"No such base model: {name}.")
+    return row
+
+
+def base_version(text: str, *, param: str | None = None) -> BaseVersion:
+    """Base models belong to all teams, so no caller is asked."""
+    address = parse(text, param=param)
+    row = base_model(address.name)
+    versions = BaseVersion.objects.select_related("base_model").filter(base_model=row)
+    found = versions.filter(number=address.number).first() if address.number is not None else row.current
+    if found is None or address.team or address.alias:
+        raise NotFound(f"No such base version: {text}{'' if address.number is not None else ' (none is active)'}.")
+    return found
+
+
+def client_of(by: Caller, act: Act, team: str, name: str) -> Client:
+    return fetch(by, act, Client.objects.select_related("team"), team__slug=team, name=name)
+
+
+def client(by: Caller, act: Act, text: str, *, param: str | None = None) -> Client:
+    address = _of_team(text, param)
+    return client_of(by, act, address.team or "", address.name)

@@ -1,0 +1,69 @@
+"""Teams and who is in them."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+
+from registry.access import Act, Caller, require, require_administrator
+from registry.choices import Role
+from registry.errors import Conflict, NotFound
+from registry.models import Client, Membership, Team, User
+from registry.services import audit
+
+
+def create(*, by: Caller, slug: str, name: str) -> Team:
+    """A team, with the built-in client `internal` on which its own traffic is booked."""
+    require_administrator(by)
+    try:
+        with transaction.atomic():
+            team = Team.objects.create(slug=slug, name=name)
+            Client.objects.create(team=team, name="internal", builtin=True)
+            audit.record(by, "team.create", f"team:{slug}", team=team, after={"slug": slug, "name": name})
+            return team
+    except IntegrityError as error:
+        raise Conflict(f"There is a team '{slug}' already.", param="slug", code="exists") from error
+
+
+def rename(*, by: Caller, team: Team, name: str) -> Team:
+    require(by, Act.ADMIN, team)
+    with transaction.atomic():
+        before = {"name": team.name}
+        Team.objects.filter(pk=team.pk).update(name=name)
+        team.refresh_from_db()
+        audit.record(by, "team.update", f"team:{team.slug}", team=team, before=before, after={"name": name})
+        return team
+
+
+def set_member(*, by: Caller, team: Team, email: str, role: Role) -> Membership:
+    """Add a person who has an account, or change the role."""
+    require(by, Act.ADMIN, team)
+    user = User.objects.filter(email=email.lower()).first()
+    if user is None:
+        raise NotFound(f"Nobody here has the address {email}; an administrator makes the account.", param="user")
+    with transaction.atomic():
+        held = Membership.objects.filter(team=team, user=user).values_list("role", flat=True).first()
+        before = {"role": held} if held else None
+        if held == Role.OWNER and role != Role.OWNER:
+            _keep_an_owner(team, user)
+        member, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role})
+        after = {"role": role}
+        audit.record(by, "member.set", f"user:{user.email}", team=team, before=before, after=after)
+        return member
+
+
+def remove_member(*, by: Caller, team: Team, email: str) -> None:
+    require(by, Act.ADMIN, team)
+    with transaction.atomic():
+        member = Membership.objects.filter(team=team, user__email=email.lower()).select_related("user").first()
+        if member is None:
+            raise NotFound(f"{email} is not in team {team.slug}.")
+        _keep_an_owner(team, member.user)
+        audit.record(by, "member.remove", f"user:{email}", team=team, before={"role": member.role})
+        member.delete()
+
+
+def _keep_an_owner(team: Team, leaving: User) -> None:
+    if not team.memberships.filter(role=Role.OWNER).exclude(user=leaving).exists():
+        raise Conflict(
+            f"Team {team.slug} would have no owner; make somebody else an owner first.", code="last_owner"
+        )

@@ -1,0 +1,72 @@
+"""API tokens: minted, shown once, used, revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from registry import credentials
+from registry.access import Act, Caller, fetch, require
+from registry.errors import Forbidden, Invalid
+from registry.models import ApiToken, Team
+from registry.services import audit
+
+LONGEST = timedelta(days=365)
+
+
+def mint(
+    *, by: Caller, team: Team, name: str, scopes: Sequence[str], expires_at: datetime | None
+) -> tuple[ApiToken, str]:
+    """A new token and its text, which is never shown again."""
+    require(by, Act.ADMIN, team)
+    _check(by, scopes, expires_at)
+    if by.person is None:
+        raise Forbidden("A token is minted by a person.")
+    made = credentials.make("plt")
+    with transaction.atomic():
+        token = ApiToken.objects.create(
+            team=team,
+            owner=by.person,
+            name=name,
+            prefix=made.prefix,
+            sha256=made.sha256,
+            scopes=sorted(set(scopes)),
+            expires_at=expires_at or timezone.now() + LONGEST,
+        )
+        audit.record(
+            by, "token.create", f"token:{token.prefix}", team=team, after={"name": name, "scopes": token.scopes}
+        )
+    return token, made.text
+
+
+def _check(by: Caller, scopes: Sequence[str], expires_at: datetime | None) -> None:
+    if by.token is not None and not set(scopes) <= set(by.token.scopes):
+        raise Forbidden("A token can't mint one with more scopes than it has.", param="scopes")
+    now = timezone.now()
+    if expires_at is not None and not now < expires_at <= now + LONGEST:
+        message = "expires_at must lie in the future, at most 365 days ahead."
+        raise Invalid(message, param="expires_at", errors=[_error("expires_at", "out_of_range", message)])
+
+
+def _error(param: str, code: str, message: str) -> dict[str, str]:
+    return {"param": param, "code": code, "message": message}
+
+
+def revoke(*, by: Caller, token_id: str) -> None:
+    """From the next request on the token is unknown."""
+    with transaction.atomic():
+        token = fetch(by, Act.ADMIN, ApiToken.objects.select_related("team"), pk=token_id)
+        if ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
+            audit.record(by, "token.revoke", f"token:{token.prefix}", team=token.team)
+
+
+def touch(token: ApiToken) -> None:
+    """`last_used_at`, written at most once a minute. Telemetry, so not audited."""
+    minute_ago = timezone.now() - timedelta(minutes=1)
+    stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=minute_ago)
+    if token.last_used_at is None or token.last_used_at < minute_ago:
+        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=timezone.now())

@@ -1,0 +1,57 @@
+"""Fixtures that every test may ask for. Each run has a home of its own: no test sees another's bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rest_framework.test import APIClient
+
+from tests.world import World, build
+
+SHARED = Path(os.environ.get("PLETHORA_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    """The cast: Alice owns team health, Bob may only read there, Charlie is in another team."""
+    return build()
+
+
+@pytest.fixture
+def store(tmp_path: Path, settings: object) -> Path:
+    """An empty store on the local disk, for this test alone."""
+    settings.STORE = (tmp_path / "store").as_uri()  # type: ignore[attr-defined]
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def api(world: World) -> Callable[..., APIClient]:
+    """`api("alice")`, `api("bob")`, `api("charlie")`, `api("admin")`, `api(None)`: a client that sends their token."""
+
+    def client(name: str | None) -> APIClient:
+        made = APIClient()
+        if name:
+            made.credentials(HTTP_AUTHORIZATION=f"Bearer {world.tokens[name]}")
+        return made
+
+    return client
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared real data; a test that needs it is skipped loudly where it is missing."""
+    if not SHARED.is_dir():
+        pytest.skip(f"NO SHARED DATA at {SHARED}: set PLETHORA_SHARED_DATA to test on real models and datasets")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _fresh_store_cache() -> Iterator[None]:
+    """`registry.storage` keeps one client for each address; a test that changed it must not leak."""
+    yield
+    from registry.storage import _at
+
+    _at.cache_clear()

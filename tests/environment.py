@@ -1,0 +1,14 @@
+"""Loaded before Django reads its settings (`-p tests.environment`): each run has a home of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+_HOME = tempfile.TemporaryDirectory(prefix="plethora-tests-")
+os.environ["PLETHORA_HOME"] = _HOME.name
+(Path(_HOME.name) / "static").mkdir()
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
