@@ -10,7 +10,7 @@ from registry.models.datasets import Dataset, DatasetTokens, DatasetVersion
 from registry.models.evaluations import Evaluation
 from registry.models.idempotency import IdempotencyKey
 from registry.models.jobs import Job, JobCheckpoint, JobEvent, JobMetric, TrainingSpec
-from registry.models.serving import ServingInstance
+from registry.models.serving import ServingInstance, ServingWish
 from registry.models.teams import Membership, Team
 from registry.models.tokens import ApiToken
 from registry.models.usage import Receipt
@@ -50,6 +50,7 @@ __all__ = [
     "Promotion",
     "Receipt",
     "ServingInstance",
+    "ServingWish",
     "Slot",
     "Team",
     "TrainingSpec",

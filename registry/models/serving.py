@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.db import models
 
+from registry.models.adapters import AdapterVersion
 from registry.models.base import TimestampedModel
 from registry.models.base_models import BaseVersion
 
 
 class ServingInstance(TimestampedModel):
-    """One engine of one base version. `loaded` is what it reported last: ``[{"address", "digest"}]``."""
+    """One engine of one base version. `loaded` is what it reported last: ``[{"version", "address", "digest"}]``,
+    `problems` what it could not load: ``[{"address", "message"}]``."""
 
     url = models.URLField(unique=True)
     base_version = models.ForeignKey(BaseVersion, on_delete=models.PROTECT, related_name="instances")
@@ -20,3 +22,10 @@ class ServingInstance(TimestampedModel):
     problems = models.JSONField(default=list)
     swap_ms = models.FloatField(null=True)
     last_tick = models.DateTimeField(null=True, blank=True)
+
+
+class ServingWish(TimestampedModel):
+    """A serve token asked for this version by name: engines of its base keep it loaded for a while."""
+
+    version = models.OneToOneField(AdapterVersion, on_delete=models.CASCADE, related_name="wish")
+    asked_at = models.DateTimeField()
