@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -33,12 +34,13 @@ def record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
     reason: str = "",
+    at: datetime | None = None,
 ) -> AuditEvent:
     """One event; call it inside the transaction of the change (invariant 6)."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{action} must be recorded in the transaction of its change")
     return AuditEvent.objects.create(
-        at=timezone.now(),
+        at=at or timezone.now(),
         actor=by.name,
         on_behalf_of=by.on_behalf_of,
         token=by.token.prefix if by.token else "",

@@ -1,0 +1,208 @@
+"""The graph base version -> adapter version -> client, with datasets and jobs: edges from foreign keys only.
+
+Nodes are found level by level, with a fixed number of queries for each kind of node on a level, so
+the cost grows with `depth`, not with the size of the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from django.db.models import Q
+from django.utils import timezone
+
+from registry.access import Act, Caller, visible
+from registry.errors import Invalid
+from registry.models import AdapterVersion, Assignment, BaseVersion, Client, DatasetVersion
+from registry.selectors import addresses, staleness
+from registry.selectors.staleness import reasons_of
+
+__all__ = ["Edge", "Graph", "Node", "graph", "neighbourhood", "reasons_of"]
+
+Direction = Literal["up", "down", "both"]
+LARGEST_DEPTH = 6
+
+
+@dataclass(frozen=True)
+class Node:
+    """`id` is `kind:address`; `state` is what the node's badge says."""
+
+    id: str
+    kind: str
+    label: str
+    state: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Down: from what was used to what came of it."""
+
+    source: str
+    target: str
+    kind: str
+
+
+@dataclass
+class Graph:
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: set[Edge] = field(default_factory=set)
+
+    def add(self, nodes: Iterable[Node], edges: Iterable[Edge]) -> set[str]:
+        """Take them in; returns the ids that were new."""
+        fresh = {node.id: node for node in nodes if node.id not in self.nodes}
+        self.nodes.update(fresh)
+        self.edges.update(edges)
+        return set(fresh)
+
+
+def graph(by: Caller, *, team: str | None = None, only_stale: bool = False) -> Graph:
+    """Everything that matters: versions that are reached or current, their bases, datasets and clients."""
+    rows = visible(by, staleness.that_matter(), team="adapter__team")
+    if team:
+        rows = rows.filter(adapter__team__slug=team)
+    if only_stale:
+        rows = staleness.suspects(rows)
+    return _around(by, list(rows.values_list("pk", flat=True)))
+
+
+def neighbourhood(by: Caller, node: str, *, depth: int = 1, direction: Direction = "both") -> Graph:
+    """What lies within `depth` steps of one node."""
+    if not 1 <= depth <= LARGEST_DEPTH:
+        raise Invalid(f"depth goes from 1 to {LARGEST_DEPTH}.", param="depth")
+    found = Graph()
+    start = _start(by, node)
+    found.nodes[start.id] = start
+    frontier = {start.id}
+    for _ in range(depth):
+        reached = _versions_at(by, frontier, direction)
+        step = _around(by, reached)
+        edges = [e for e in step.edges if _follows(e, frontier, direction)]
+        ends = {e.source for e in edges} | {e.target for e in edges}
+        frontier = found.add((n for n in step.nodes.values() if n.id in ends), edges)
+        if not frontier:
+            break
+    return found
+
+
+def _follows(edge: Edge, frontier: set[str], direction: Direction) -> bool:
+    down = edge.source in frontier and direction in ("down", "both")
+    return down or (edge.target in frontier and direction in ("up", "both"))
+
+
+def _start(by: Caller, node: str) -> Node:
+    """The node itself, if the caller may see it; raises `NotFound`."""
+    kind, _, address = node.partition(":")
+    if kind == "base":
+        return _base_node(addresses.base_version(address, param="node"))
+    if kind == "dataset":
+        return _dataset_node(addresses.dataset_version(by, Act.READ, address, param="node"))
+    if kind == "adapter":
+        version = addresses.adapter_version(by, Act.READ, address, param="node")
+        return _version_node(version, bool(reasons_of(version)))
+    if kind == "client":
+        return _client_node(addresses.client(by, Act.READ, address, param="node"), stale=False)
+    raise Invalid(
+        "node is base:name@1, dataset:team/name@1, adapter:team/name@1 or client:team/name.", param="node"
+    )
+
+
+def _versions_at(by: Caller, ids: set[str], direction: Direction) -> list[int]:
+    """Adapter versions that touch any of the nodes `ids`."""
+    rows = visible(by, AdapterVersion.objects.all(), team="adapter__team")
+    wanted = Q(pk__in=[])
+    for node in ids:
+        kind, _, text = node.partition(":")
+        address = addresses.parse(text) if kind != "job" else None
+        if kind == "base" and address:
+            wanted |= Q(base_version__base_model__name=address.name, base_version__number=address.number)
+        elif kind == "dataset" and address:
+            wanted |= Q(
+                dataset_version__dataset__team__slug=address.team,
+                dataset_version__dataset__name=address.name,
+                dataset_version__number=address.number,
+            )
+        elif kind == "adapter" and address:
+            wanted |= Q(adapter__team__slug=address.team, adapter__name=address.name, number=address.number)
+        elif kind == "client" and address:
+            wanted |= Q(pk__in=_of_client(address.team or "", address.name))
+    del direction
+    return list(rows.filter(wanted).values_list("pk", flat=True)[:2000])
+
+
+def _open() -> Q:
+    now = timezone.now()
+    return Q(valid_from__lte=now) & (Q(valid_to__isnull=True) | Q(valid_to__gt=now))
+
+
+def _of_client(team: str, name: str) -> list[int]:
+    rows = Assignment.objects.filter(_open(), slot__client__team__slug=team, slot__client__name=name)
+    triples = rows.values_list("version", "alias__version", "canary_version")
+    return [pk for triple in triples for pk in triple if pk is not None]
+
+
+def _around(by: Caller, ids: list[int]) -> Graph:
+    """The versions `ids` with everything that touches them directly."""
+    found = Graph()
+    versions = list(
+        AdapterVersion.objects.filter(pk__in=ids).select_related(
+            "adapter__team", "base_version__base_model__current", "dataset_version__dataset__team"
+        )
+    )
+    stale = {s.version.pk for s in staleness.of(staleness.suspects(staleness.that_matter().filter(pk__in=ids)))}
+    clients = staleness.clients_of(versions)
+    hit = {client.pk for pk in stale for client in clients.get(pk, [])}
+    for version in versions:
+        _add_version(found, version, version.pk in stale)
+        for client in clients.get(version.pk, []):
+            node = _client_node(client, stale=client.pk in hit)
+            found.add([node], [Edge(f"adapter:{version.address}", node.id, "serves")])
+    _add_successors(found, {v.base_version.base_model_id for v in versions})
+    return found
+
+
+def _add_version(found: Graph, version: AdapterVersion, stale: bool) -> None:
+    node, base = _version_node(version, stale), _base_node(version.base_version)
+    found.add([node, base], [Edge(base.id, node.id, "base_of")])
+    if version.dataset_version is not None:
+        dataset = _dataset_node(version.dataset_version)
+        found.add([dataset], [Edge(dataset.id, node.id, "trained_on")])
+    if version.job_id is not None:
+        job = Node(f"job:{version.job_id}", "job", f"job {version.job_id}", "succeeded", f"/jobs/{version.job_id}")
+        found.add([job], [Edge(job.id, node.id, "made")])
+
+
+def _add_successors(found: Graph, models: set[int]) -> None:
+    rows = BaseVersion.objects.filter(base_model__in=models, activated_at__isnull=False)
+    previous: BaseVersion | None = None
+    for row in rows.select_related("base_model__current").defer("module_table").order_by("base_model", "number"):
+        node = _base_node(row)
+        found.add([node], [])
+        if previous is not None and previous.base_model_id == row.base_model_id:
+            found.edges.add(Edge(f"base:{previous.address}", node.id, "superseded_by"))
+        previous = row
+
+
+def _base_node(row: BaseVersion) -> Node:
+    current = row.base_model.current_id == row.pk
+    superseded = row.status == "active" and not current
+    state = "current" if current else "superseded" if superseded else row.status
+    return Node(f"base:{row.address}", "base", row.address, state, f"/base-models/{row.base_model.name}")
+
+
+def _dataset_node(row: DatasetVersion) -> Node:
+    return Node(f"dataset:{row.address}", "dataset", row.address, row.status, f"/datasets/{row.dataset.address}")
+
+
+def _version_node(row: AdapterVersion, stale: bool) -> Node:
+    state = "stale" if stale else "fresh" if row.status == "ready" else row.status
+    url = f"/adapters/{row.adapter.address}/{row.number}"
+    return Node(f"adapter:{row.address}", "adapter", row.address, state, url)
+
+
+def _client_node(row: Client, *, stale: bool) -> Node:
+    return Node(
+        f"client:{row.address}", "client", row.address, "stale" if stale else "fresh", f"/clients/{row.address}"
+    )

@@ -1,0 +1,209 @@
+"""What is stale, why, since when, and who is hit. Computed by queries, never stored.
+
+Stale is said of the versions that matter: those that an alias or an open assignment reaches, and each
+adapter's current one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+
+from registry.access import Caller, visible
+from registry.choices import BaseChange, BaseStatus, DatasetStatus, StaleReason, VersionStatus
+from registry.models import (
+    AdapterVersion,
+    Alias,
+    Assignment,
+    BaseVersion,
+    Client,
+    DatasetVersion,
+    Waiver,
+)
+
+GRAVITY = list(BaseChange.values)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """`change` is the gravest of the base changes in between; `since` when the reason came to be."""
+
+    reason: str
+    change: str | None
+    left: str
+    right: str | None
+    since: datetime | None
+
+
+@dataclass
+class Stale:
+    version: AdapterVersion
+    reasons: list[Reason]
+    clients: list[Client] = field(default_factory=list)
+    waived_until: datetime | None = None
+
+
+def that_matter() -> QuerySet[AdapterVersion]:
+    """Versions that an alias or an open assignment reaches, and each adapter's current one."""
+    now = timezone.now()
+    unended = Assignment.objects.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=now))
+    living = Alias.objects.filter(deleted_at__isnull=True)
+    highest = (
+        AdapterVersion.objects.filter(adapter=OuterRef("adapter"), status=VersionStatus.READY)
+        .order_by("-number")
+        .values("pk")[:1]
+    )
+    return AdapterVersion.objects.filter(status=VersionStatus.READY).filter(
+        Exists(living.filter(version=OuterRef("pk")))
+        | Exists(unended.filter(version=OuterRef("pk")))
+        | Exists(unended.filter(canary_version=OuterRef("pk")))
+        | (~Exists(living.filter(adapter=OuterRef("adapter"), name="production")) & Q(pk=Subquery(highest)))
+    )
+
+
+def suspects(versions: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
+    """Those of `versions` that have at least one reason, decided in SQL."""
+    newer = DatasetVersion.objects.filter(
+        dataset=OuterRef("dataset_version__dataset"),
+        number__gt=OuterRef("dataset_version__number"),
+        status=DatasetStatus.READY,
+    )
+    return versions.filter(
+        Q(base_version__base_model__current__number__gt=F("base_version__number"))
+        | Q(base_version__status__in=[BaseStatus.DEPRECATED, BaseStatus.RETIRED])
+        | Q(dataset_version__status=DatasetStatus.WITHDRAWN)
+        | Exists(newer)
+    )
+
+
+def listing(by: Caller, *, team: str | None = None, base_model: str | None = None) -> list[Stale]:
+    """Every stale version that the caller may see, gravest and longest-standing first."""
+    rows = visible(by, suspects(that_matter()), team="adapter__team")
+    if team:
+        rows = rows.filter(adapter__team__slug=team)
+    if base_model:
+        rows = rows.filter(base_version__base_model__name=base_model)
+    return of(rows)
+
+
+def of(rows: QuerySet[AdapterVersion]) -> list[Stale]:
+    """The reasons, clients and waivers of `rows`, in a constant number of queries."""
+    versions = list(
+        rows.select_related(
+            "adapter__team", "base_version__base_model__current", "dataset_version__dataset__team"
+        ).order_by("adapter__team__slug", "adapter__name", "number")
+    )
+    bases = _base_versions(versions)
+    datasets = _newest_datasets(versions)
+    hit = clients_of(versions)
+    waived = _waivers(versions)
+    found = [
+        Stale(v, reasons, hit.get(v.pk, []), waived.get(v.pk))
+        for v in versions
+        if (reasons := [*_base_reasons(v, bases), *_dataset_reasons(v, datasets)])
+    ]
+    return sorted(found, key=_gravity)
+
+
+def _gravity(stale: Stale) -> tuple[bool, int, int]:
+    changes = [GRAVITY.index(r.change) for r in stale.reasons if r.change]
+    return (stale.waived_until is not None, -max(changes, default=0), -len(stale.clients))
+
+
+def reasons_of(version: AdapterVersion) -> list[Reason]:
+    """Why one version is stale; empty where it is fresh or doesn't matter."""
+    found = of(suspects(that_matter().filter(pk=version.pk)))
+    return found[0].reasons if found else []
+
+
+def _base_versions(versions: Iterable[AdapterVersion]) -> dict[int, list[BaseVersion]]:
+    models = {v.base_version.base_model_id for v in versions}
+    table: dict[int, list[BaseVersion]] = defaultdict(list)
+    rows = BaseVersion.objects.filter(base_model__in=models, activated_at__isnull=False).defer("module_table")
+    for row in rows.order_by("number"):
+        table[row.base_model_id].append(row)
+    return table
+
+
+def _base_reasons(version: AdapterVersion, table: dict[int, list[BaseVersion]]) -> list[Reason]:
+    base, reasons = version.base_version, []
+    name, current = base.base_model.name, base.base_model.current
+    if current is not None and current.number > base.number:
+        between = [b for b in table[base.base_model_id] if base.number < b.number <= current.number]
+        change = max((b.change for b in between), key=GRAVITY.index, default=str(BaseChange.NONE))
+        since = min((b.activated_at for b in between if b.activated_at), default=None)
+        right = f"{name}@{current.number}"
+        reasons.append(Reason(StaleReason.BASE_SUPERSEDED, change, f"{name}@{base.number}", right, since))
+    for status, reason in (
+        (BaseStatus.DEPRECATED, StaleReason.BASE_DEPRECATED),
+        (BaseStatus.RETIRED, StaleReason.BASE_RETIRED),
+    ):
+        if base.status == status:
+            right = f"{name}@{current.number}" if current else None
+            reasons.append(Reason(reason, None, f"{name}@{base.number}", right, base.ended_at))
+    return reasons
+
+
+def _newest_datasets(versions: Iterable[AdapterVersion]) -> dict[int, DatasetVersion]:
+    """The highest ready version of each dataset that was trained on."""
+    ids = {v.dataset_version.dataset_id for v in versions if v.dataset_version}
+    newest: dict[int, DatasetVersion] = {}
+    for row in DatasetVersion.objects.filter(dataset__in=ids, status=DatasetStatus.READY).order_by("number"):
+        newest[row.dataset_id] = row
+    return newest
+
+
+def _dataset_reasons(version: AdapterVersion, newest: dict[int, DatasetVersion]) -> list[Reason]:
+    trained, reasons = version.dataset_version, []
+    if trained is None:
+        return []
+    latest = newest.get(trained.dataset_id)
+    right = f"{trained.dataset.address}@{latest.number}" if latest else None
+    if latest is not None and latest.number > trained.number:
+        since = latest.status_at or latest.created_at
+        reasons.append(Reason(StaleReason.DATASET_SUPERSEDED, None, trained.address, right, since))
+    if trained.status == DatasetStatus.WITHDRAWN:
+        reasons.append(Reason(StaleReason.DATASET_WITHDRAWN, None, trained.address, right, trained.status_at))
+    return reasons
+
+
+def clients_of(versions: Iterable[AdapterVersion]) -> dict[int, list[Client]]:
+    """The clients whose open assignments reach each version now, by version id."""
+    ids = [v.pk for v in versions]
+    now = timezone.now()
+    rows = (
+        Assignment.objects.filter(valid_from__lte=now)
+        .filter(Q(valid_to__isnull=True) | Q(valid_to__gt=now))
+        .filter(Q(version__in=ids) | Q(alias__version__in=ids) | Q(canary_version__in=ids))
+        .select_related("slot__client__team", "alias")
+        .order_by("slot__client__name")
+    )
+    table: dict[int, dict[int, Client]] = defaultdict(dict)
+    for row in rows:
+        client = row.slot.client
+        for pk in (row.version_id, row.alias.version_id if row.alias else None, row.canary_version_id):
+            if pk is not None:
+                table[pk][client.pk] = client
+    return {pk: list(clients.values()) for pk, clients in table.items()}
+
+
+def _waivers(versions: Iterable[AdapterVersion]) -> dict[int, datetime]:
+    rows = Waiver.objects.filter(version__in=[v.pk for v in versions], until__gt=timezone.now()).order_by("until")
+    return {row.version_id: row.until for row in rows}
+
+
+def words(reason: Reason) -> dict[str, Any]:
+    """As the API says it."""
+    return {
+        "reason": reason.reason,
+        "change": reason.change,
+        "from": reason.left,
+        "to": reason.right,
+        "since": reason.since,
+    }

@@ -1,0 +1,161 @@
+"""Moving names over versions.
+
+An alias that no client hangs on moves at once. One that clients hang on moves once an engine has the
+version (`Promotion`), so that for them a promotion is a flip, never a wait. `force` moves at once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from registry.access import ROLE_ORDER, Act, Caller, require, role_in
+from registry.choices import SERVABLE_BASE_STATES, PromotionState, Role, VersionStatus
+from registry.errors import Conflict, Forbidden, NotFound
+from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, Assignment, Promotion
+from registry.selectors import engines
+from registry.services import audit
+
+
+def move(
+    *, by: Caller, adapter: Adapter, name: str, version: AdapterVersion, reason: str, force: bool = False
+) -> Alias | Promotion:
+    """Point `name` to `version`: 1 access, 2 state, 3 who hangs on it, 4 flip now or promise to."""
+    require(by, Act.PUBLISH, adapter.team)
+    check_servable(version, adapter)
+    with transaction.atomic():
+        alias = _living(adapter, name)
+        if alias is None:
+            return _create(by, adapter, name, version, reason)
+        _check_protection(by, alias)
+        if alias.version_id == version.pk:
+            _withdraw_waiting(alias, "the alias stays where it is")
+            return alias
+        if not force and has_clients(alias) and not engines.ready_for(version):
+            return _promise(by, alias, version, reason)
+        _withdraw_waiting(alias, f"superseded by a move to {version.address}")
+        flip(by=by, alias=alias, version=version, reason=reason)
+        return alias
+
+
+def check_servable(version: AdapterVersion, adapter: Adapter) -> None:
+    """A ready version of this adapter whose base may still serve."""
+    if version.adapter_id != adapter.pk:
+        raise NotFound(f"{version.address} is no version of {adapter.address}.", param="version")
+    if version.status != VersionStatus.READY:
+        raise Conflict(
+            f"{version.address} is {version.status}, not ready.", param="version", code="version_not_ready"
+        )
+    if version.base_version.status not in SERVABLE_BASE_STATES:
+        raise Conflict(
+            f"{version.base_version.address} is {version.base_version.status}; retrain on an active base version.",
+            param="version",
+            code="base_not_servable",
+        )
+
+
+def flip(*, by: Caller, alias: Alias, version: AdapterVersion, reason: str) -> None:
+    """The move itself: the old history row closed and the new one opened at one moment."""
+    now = timezone.now()
+    before = alias.version
+    claimed = Alias.objects.filter(pk=alias.pk, version=before, deleted_at__isnull=True).update(version=version)
+    if claimed != 1:
+        raise Conflict(f"{alias.name} was moved by somebody else; read it again.", code="moved")
+    open_row = AliasHistory.objects.get(alias=alias, valid_to__isnull=True)
+    now = max(now, open_row.valid_from)
+    AliasHistory.objects.filter(pk=open_row.pk).update(valid_to=now)
+    _open_history(by, alias, version, now, reason)
+    alias.version = version
+    audit.record(
+        by,
+        "alias.move",
+        object_of(alias),
+        team=alias.adapter.team,
+        before={"version": before.number, "digest": before.manifest_id},
+        after={"version": version.number, "digest": version.manifest_id},
+        reason=reason,
+        at=now,
+    )
+
+
+def delete(*, by: Caller, adapter: Adapter, name: str) -> None:
+    """Its history stays; while clients hang on it, it can't go (invariant 5)."""
+    require(by, Act.PUBLISH, adapter.team)
+    with transaction.atomic():
+        alias = _living(adapter, name)
+        if alias is None:
+            raise NotFound(f"{adapter.address} has no alias '{name}'.")
+        _check_protection(by, alias)
+        if has_clients(alias):
+            raise Conflict(f"Clients are assigned to {name}; move them first.", code="alias_in_use")
+        now = timezone.now()
+        _withdraw_waiting(alias, "the alias was deleted")
+        Alias.objects.filter(pk=alias.pk).update(deleted_at=now)
+        AliasHistory.objects.filter(alias=alias, valid_to__isnull=True).update(valid_to=now)
+        before = {"version": alias.version.number, "digest": alias.version.manifest_id}
+        audit.record(by, "alias.delete", object_of(alias), team=adapter.team, before=before)
+
+
+def has_clients(alias: Alias) -> bool:
+    """Whether an assignment that is open, or will be, follows the alias."""
+    unended = Q(valid_to__isnull=True) | Q(valid_to__gt=timezone.now())
+    return Assignment.objects.filter(unended, alias=alias).exists()
+
+
+def object_of(alias: Alias) -> str:
+    return f"alias:{alias.adapter.address}@{alias.name}"
+
+
+def _living(adapter: Adapter, name: str) -> Alias | None:
+    rows = Alias.objects.select_for_update(of=("self",)).select_related("version", "adapter__team")
+    return rows.filter(adapter=adapter, name=name, deleted_at__isnull=True).first()
+
+
+def _create(by: Caller, adapter: Adapter, name: str, version: AdapterVersion, reason: str) -> Alias:
+    now = timezone.now()
+    alias = Alias.objects.create(adapter=adapter, name=name, version=version)
+    _open_history(by, alias, version, now, reason)
+    after = {"version": version.number, "digest": version.manifest_id}
+    audit.record(by, "alias.create", object_of(alias), team=adapter.team, after=after, reason=reason, at=now)
+    return alias
+
+
+def _open_history(by: Caller, alias: Alias, version: AdapterVersion, now: datetime, reason: str) -> None:
+    actor = by.on_behalf_of or by.name
+    AliasHistory.objects.create(alias=alias, version=version, valid_from=now, actor=actor, reason=reason)
+
+
+def _check_protection(by: Caller, alias: Alias) -> None:
+    if by.system or not alias.protected_role or by.user is None:
+        return
+    role = role_in(by.user, alias.adapter.team)
+    if role is None or ROLE_ORDER.index(Role(role)) < ROLE_ORDER.index(Role(alias.protected_role)):
+        raise Forbidden(f"{alias.name} is protected; it takes the role {alias.protected_role}.", code="protected")
+
+
+def _promise(by: Caller, alias: Alias, version: AdapterVersion, reason: str) -> Promotion:
+    waiting = Promotion.objects.filter(alias=alias, state=PromotionState.WAITING, version=version).first()
+    if waiting is not None:
+        return waiting
+    _withdraw_waiting(alias, f"superseded by a promotion of {version.address}")
+    promotion = Promotion.objects.create(
+        alias=alias, version=version, asked_by=by.on_behalf_of or by.name, reason=reason
+    )
+    audit.record(
+        by,
+        "promotion.create",
+        object_of(alias),
+        team=alias.adapter.team,
+        after={"promotion": promotion.pk, "version": version.number, "digest": version.manifest_id},
+        reason=reason,
+    )
+    return promotion
+
+
+def _withdraw_waiting(alias: Alias, outcome: str) -> None:
+    Promotion.objects.filter(alias=alias, state=PromotionState.WAITING).update(
+        state=PromotionState.CANCELLED, outcome=outcome, finished_at=timezone.now()
+    )
