@@ -1,0 +1,185 @@
+"""S slots over an unmodified transformers model: each slot is one running sequence with its own write position.
+
+    slot 0  | k v k v k v . . . |   length 3
+    slot 1  | k v . . . . . . . |   length 1      one tensor per layer: (slots, heads, capacity, head_dim)
+    slot 2  | k v k v k v k v . |   length 4
+
+A step feeds a contiguous range of slots their next tokens: one each while decoding, many while reading a prompt.
+Shorter rows are padded on the left, so that the last column always holds each row's newest token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+FIRST_CAPACITY = 256  # positions; doubled whenever a sequence outgrows it
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where the tokens of one step go. n slots, T columns, m real tokens (n * T minus padding)."""
+
+    first: int
+    count: int
+    reach: int  # keys that any query of this step may see
+    rows: Tensor  # (m,) slot of each real token
+    positions: Tensor  # (m,) its position in that slot
+    columns: Tensor  # (m,) its column in this step's input
+
+
+class SlotLayer(CacheLayerMixin):
+    """One layer's keys and values for all slots. It is told by `step` where to write before each forward."""
+
+    is_sliding = False
+
+    def __init__(self, slots: int) -> None:
+        super().__init__()
+        self.slots = slots
+        self.capacity = 0
+        self.step: Step
+        self.k: Tensor  # (slots, heads, capacity, head_dim)
+        self.v: Tensor
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        _, heads, _, key_width = key_states.shape
+        # Zeros, not empty: a masked key still meets a weight of 0, and 0 * NaN is NaN.
+        self.k = key_states.new_zeros(self.slots, heads, self.capacity, key_width)
+        self.v = value_states.new_zeros(self.slots, heads, self.capacity, value_states.shape[-1])
+        self.is_initialized = True
+
+    def grow(self, capacity: int) -> None:
+        """Makes room for `capacity` positions in each slot and keeps what is there."""
+        old, self.capacity = self.capacity, capacity
+        if self.is_initialized:
+            k, v = self.k, self.v
+            self.lazy_initialization(k, v)
+            self.k[:, :, :old] = k
+            self.v[:, :, :old] = v
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Writes this step's keys and values (n, heads, T, head_dim); returns all that the step may see."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        step = self.step
+        source = step.rows - step.first
+        self.k[step.rows, :, step.positions] = key_states[source, :, step.columns]  # (m, heads, head_dim)
+        self.v[step.rows, :, step.positions] = value_states[source, :, step.columns]
+        seen = slice(step.first, step.first + step.count)
+        return self.k[seen, :, : step.reach], self.v[seen, :, : step.reach]  # (n, heads, reach, head_dim)
+
+    def swap(self, one: int, other: int, length: int) -> None:
+        """Exchanges the first `length` positions of two slots."""
+        for held in (self.k, self.v):
+            kept = held[one, :, :length].clone()
+            held[one, :, :length] = held[other, :, :length]
+            held[other, :, :length] = kept
+
+    def clear(self, slot: int) -> None:
+        """Zeroes a slot, so that no NaN of a broken sequence can reach the next one."""
+        self.k[slot] = 0
+        self.v[slot] = 0
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        del query_length  # the step knows
+        return self.step.reach, 0
+
+    def get_seq_length(self) -> int:
+        return self.step.reach if hasattr(self, "step") else 0
+
+    def get_max_length(self) -> int:
+        return -1
+
+    def get_max_cache_shape(self) -> int:
+        return -1
+
+
+class Slots:
+    """The running sequences of one model. Slots 0 .. used-1 are taken; the rest is free."""
+
+    def __init__(self, model: torch.nn.Module, *, slots: int, context: int) -> None:
+        config: Any = model.config
+        parameter = next(model.parameters())
+        self.model = model
+        self.context = context
+        self.device = parameter.device
+        self.dtype = parameter.dtype
+        self.lengths = [0] * slots
+        self.layers = [SlotLayer(slots) for _ in range(config.get_text_config().num_hidden_layers)]
+        self.cache = Cache(layers=[*self.layers])
+        self._ensure(min(FIRST_CAPACITY, context))
+
+    @torch.inference_mode()
+    def advance(self, first: int, tokens: list[list[int]]) -> Tensor:
+        """Feeds slots first .. first+n-1 their next tokens; returns the logits after each last one (n, vocabulary).
+
+        Raises ValueError when a sequence would outgrow the context: whoever admits requests must not let it.
+        """
+        step, inputs, positions, mask = self._plan(first, tokens)
+        self._ensure(step.reach)
+        for layer in self.layers:
+            layer.step = step
+        output = self.model(
+            input_ids=inputs,  # (n, T)
+            attention_mask=mask,  # (n, 1, T, reach)
+            position_ids=positions,  # (n, T)
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        for slot, new in enumerate(tokens, start=first):
+            self.lengths[slot] += len(new)
+        logits: Tensor = output.logits[:, -1].float()
+        return logits
+
+    @torch.inference_mode()
+    def swap(self, one: int, other: int) -> None:
+        """Exchanges two slots; a free slot on the other side makes it a move."""
+        length = max(self.lengths[one], self.lengths[other])
+        if one == other or length == 0:
+            return
+        for layer in self.layers:
+            layer.swap(one, other, length)
+        self.lengths[one], self.lengths[other] = self.lengths[other], self.lengths[one]
+
+    @torch.inference_mode()
+    def free(self, slot: int, *, scrub: bool = False) -> None:
+        """Forgets a slot's sequence; `scrub` zeroes its memory too, for one that ended in NaN."""
+        if scrub:
+            for layer in self.layers:
+                layer.clear(slot)
+        self.lengths[slot] = 0
+
+    def _plan(self, first: int, tokens: list[list[int]]) -> tuple[Step, Tensor, Tensor, Tensor]:
+        width = max(map(len, tokens))
+        starts = self.lengths[first : first + len(tokens)]
+        reach = max(start + len(new) for start, new in zip(starts, tokens, strict=True))
+        if reach > self.context:
+            raise ValueError(f"a sequence of {reach} tokens doesn't fit the context of {self.context}")
+        padded = [[0] * (width - len(new)) + new for new in tokens]
+        inputs = torch.tensor(padded, device=self.device)  # (n, T)
+        # Position of column c in a row that starts at s and has l tokens: s + c - (T - l); padding is below s.
+        offset = torch.tensor(
+            [s - width + len(new) for s, new in zip(starts, tokens, strict=True)], device=self.device
+        )
+        positions = offset[:, None] + torch.arange(width, device=self.device)  # (n, T)
+        real = positions >= torch.tensor(starts, device=self.device)[:, None]
+        rows, columns = real.nonzero(as_tuple=True)
+        step = Step(first, len(tokens), reach, rows + first, positions[rows, columns], columns)
+        positions = positions.clamp(min=0)
+        hidden = torch.arange(reach, device=self.device) > positions[:, :, None]  # (n, T, reach)
+        mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden, float("-inf"))
+        return step, inputs, positions, mask[:, None]
+
+    def _ensure(self, reach: int) -> None:
+        if reach <= self.layers[0].capacity:
+            return
+        capacity = max(self.layers[0].capacity, FIRST_CAPACITY)
+        while capacity < reach:
+            capacity *= 2
+        for layer in self.layers:
+            layer.grow(min(capacity, self.context))
