@@ -28,19 +28,19 @@ class BearerToken(BaseAuthentication):
         tokens.touch(token)
         return token.owner, token
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
+    def authenticate_header(self, request: Request) -> str:
         return "Bearer"
 
 
 class Session(SessionAuthentication):
     """The dashboard's session, with its CSRF check."""
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
+    def authenticate_header(self, request: Request) -> str:
         return "Bearer"
 
 
 class SignedIn(BasePermission):
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
+    def has_permission(self, request: Request, view: Any) -> bool:
         return bool(request.user and request.user.is_authenticated)
 
 
@@ -48,7 +48,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     target_class = BearerToken
     name = "token"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "plt_<id>_<secret>"}
 
 

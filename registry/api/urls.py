@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-NOUNS = ["teams", "tokens"]
+NOUNS = ["teams", "tokens", "aliases", "clients", "lineage", "audit"]
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -65,7 +65,7 @@ def graph(by: Caller, *, team: str | None = None, only_stale: bool = False) -> G
         rows = rows.filter(adapter__team__slug=team)
     if only_stale:
         rows = staleness.suspects(rows)
-    return _around(by, list(rows.values_list("pk", flat=True)))
+    return _around(list(rows.values_list("pk", flat=True)))
 
 
 def neighbourhood(by: Caller, node: str, *, depth: int = 1, direction: Direction = "both") -> Graph:
@@ -77,8 +77,8 @@ def neighbourhood(by: Caller, node: str, *, depth: int = 1, direction: Direction
     found.nodes[start.id] = start
     frontier = {start.id}
     for _ in range(depth):
-        reached = _versions_at(by, frontier, direction)
-        step = _around(by, reached)
+        reached = _versions_at(by, frontier)
+        step = _around(reached)
         edges = [e for e in step.edges if _follows(e, frontier, direction)]
         ends = {e.source for e in edges} | {e.target for e in edges}
         frontier = found.add((n for n in step.nodes.values() if n.id in ends), edges)
@@ -109,7 +109,7 @@ def _start(by: Caller, node: str) -> Node:
     )
 
 
-def _versions_at(by: Caller, ids: set[str], direction: Direction) -> list[int]:
+def _versions_at(by: Caller, ids: set[str]) -> list[int]:
     """Adapter versions that touch any of the nodes `ids`."""
     rows = visible(by, AdapterVersion.objects.all(), team="adapter__team")
     wanted = Q(pk__in=[])
@@ -128,7 +128,6 @@ def _versions_at(by: Caller, ids: set[str], direction: Direction) -> list[int]:
             wanted |= Q(adapter__team__slug=address.team, adapter__name=address.name, number=address.number)
         elif kind == "client" and address:
             wanted |= Q(pk__in=_of_client(address.team or "", address.name))
-    del direction
     return list(rows.filter(wanted).values_list("pk", flat=True)[:2000])
 
 
@@ -143,7 +142,7 @@ def _of_client(team: str, name: str) -> list[int]:
     return [pk for triple in triples for pk in triple if pk is not None]
 
 
-def _around(by: Caller, ids: list[int]) -> Graph:
+def _around(ids: list[int]) -> Graph:
     """The versions `ids` with everything that touches them directly."""
     found = Graph()
     versions = list(

@@ -145,8 +145,8 @@ def _base_reasons(version: AdapterVersion, table: dict[int, list[BaseVersion]]) 
         (BaseStatus.RETIRED, StaleReason.BASE_RETIRED),
     ):
         if base.status == status:
-            right = f"{name}@{current.number}" if current else None
-            reasons.append(Reason(reason, None, f"{name}@{base.number}", right, base.ended_at))
+            now = f"{name}@{current.number}" if current else None
+            reasons.append(Reason(reason, None, f"{name}@{base.number}", now, base.ended_at))
     return reasons
 
 

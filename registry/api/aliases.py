@@ -1,0 +1,137 @@
+"""Aliases of an adapter, their history, and the promotions that wait for an engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access import Act
+from registry.api.fields import SlugField
+from registry.api.views import View
+from registry.models import Alias, AliasHistory, Promotion
+from registry.selectors import addresses
+from registry.selectors import aliases as selectors
+from registry.services import aliases as services
+from registry.services import promotions
+
+
+class AliasIn(serializers.Serializer[Any]):
+    version = serializers.IntegerField(min_value=1, max_value=addresses.LARGEST)
+    reason = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
+    force = serializers.BooleanField(required=False, default=False)
+
+
+class AliasOut(serializers.ModelSerializer[Alias]):
+    alias = serializers.CharField(source="name")
+    version = serializers.IntegerField(source="version.number")
+    address = serializers.CharField(source="version.address")
+    manifest_sha256 = serializers.CharField(source="version.manifest_id")
+
+    class Meta:
+        model = Alias
+        fields = ["alias", "version", "address", "manifest_sha256", "created_at"]
+
+
+class HistoryOut(serializers.ModelSerializer[AliasHistory]):
+    version = serializers.IntegerField(source="version.number")
+    manifest_sha256 = serializers.CharField(source="version.manifest_id")
+
+    class Meta:
+        model = AliasHistory
+        fields = ["version", "manifest_sha256", "valid_from", "valid_to", "actor", "reason"]
+
+
+class PromotionOut(serializers.ModelSerializer[Promotion]):
+    id = serializers.CharField(source="pk")
+    alias = serializers.CharField(source="alias.name")
+    version = serializers.IntegerField(source="version.number")
+    address = serializers.CharField(source="version.address")
+    reason = serializers.SerializerMethodField()
+    asked_because = serializers.CharField(source="reason")
+
+    class Meta:
+        model = Promotion
+        fields = [
+            "id",
+            "alias",
+            "version",
+            "address",
+            "state",
+            "reason",
+            "asked_because",
+            "asked_by",
+            "created_at",
+            "finished_at",
+        ]
+
+    def get_reason(self, row: Promotion) -> str:
+        """Why it is in its state: what it waits for, or how it ended."""
+        return row.outcome or "waits until an engine has the version"
+
+
+class Aliases(View):
+    @extend_schema(responses={200: AliasOut(many=True)})
+    def get(self, request: Request, team: str, name: str) -> Response:
+        return self.page(selectors.listing(addresses.adapter_of(self.by, Act.READ, team, name)), AliasOut)
+
+
+class OneAlias(View):
+    @extend_schema(responses={200: AliasOut})
+    def get(self, request: Request, team: str, name: str, alias: str) -> Response:
+        adapter = addresses.adapter_of(self.by, Act.READ, team, name)
+        return self.one(AliasOut(selectors.one(adapter, alias)).data)
+
+    @extend_schema(request=AliasIn, responses={200: AliasOut, 202: PromotionOut})
+    def put(self, request: Request, team: str, name: str, alias: str) -> Response:
+        adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
+        SlugField().run_validation(alias)
+        data = self.parse(AliasIn)
+        self.match(lambda: AliasOut(selectors.one(adapter, alias)).data)
+        version = addresses.version_of(adapter, data.pop("version"))
+        moved = services.move(by=self.by, adapter=adapter, name=alias, version=version, **data)
+        if isinstance(moved, Promotion):
+            return Response({"promotion": PromotionOut(moved).data}, status=202)
+        return self.one(AliasOut(selectors.one(adapter, alias)).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, team: str, name: str, alias: str) -> Response:
+        adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
+        services.delete(by=self.by, adapter=adapter, name=alias)
+        return Response(status=204)
+
+
+class History(View):
+    @extend_schema(responses={200: HistoryOut(many=True)})
+    def get(self, request: Request, team: str, name: str, alias: str) -> Response:
+        adapter = addresses.adapter_of(self.by, Act.READ, team, name)
+        return self.page(selectors.history(adapter, alias), HistoryOut)
+
+
+class OnePromotion(View):
+    @extend_schema(responses={200: PromotionOut})
+    def get(self, request: Request, team: str, name: str, id: int) -> Response:  # noqa: A002
+        adapter = addresses.adapter_of(self.by, Act.READ, team, name)
+        return self.one(PromotionOut(selectors.promotion(adapter, id)).data)
+
+
+class CancelPromotion(View):
+    @extend_schema(request=None, responses={200: PromotionOut})
+    def post(self, request: Request, team: str, name: str, id: int) -> Response:  # noqa: A002
+        adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
+        row = promotions.cancel(by=self.by, promotion=selectors.promotion(adapter, id))
+        return self.one(PromotionOut(row).data)
+
+
+ADAPTER = "adapters/<str:team>/<str:name>"
+urlpatterns = [
+    path(f"{ADAPTER}/aliases", Aliases.as_view()),
+    path(f"{ADAPTER}/aliases/<str:alias>", OneAlias.as_view()),
+    path(f"{ADAPTER}/aliases/<str:alias>/history", History.as_view()),
+    path(f"{ADAPTER}/promotions/<int:id>", OnePromotion.as_view()),
+    path(f"{ADAPTER}/promotions/<int:id>/cancel", CancelPromotion.as_view()),
+]

@@ -1,0 +1,81 @@
+"""What is stale and why, and the graph around a node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access import Act
+from registry.api.views import View
+from registry.selectors import addresses, lineage, staleness
+from registry.services import waivers
+
+
+class WaiverIn(serializers.Serializer[Any]):
+    adapter = serializers.CharField(max_length=130)
+    version = serializers.IntegerField(min_value=1, max_value=addresses.LARGEST)
+    reason = serializers.CharField(max_length=2000)
+    until = serializers.DateTimeField()
+
+
+def stale_words(row: staleness.Stale) -> dict[str, Any]:
+    return {
+        "adapter": row.version.adapter.address,
+        "version": row.version.number,
+        "reasons": [staleness.words(reason) for reason in row.reasons],
+        "clients": [client.address for client in row.clients],
+        "waived_until": row.waived_until,
+    }
+
+
+class Staleness(View):
+    @extend_schema(responses={200: dict[str, Any]})
+    def get(self, request: Request) -> Response:
+        query = request.query_params
+        rows = staleness.listing(self.by, team=query.get("team"), base_model=query.get("base_model"))
+        return Response({"results": [stale_words(row) for row in rows], "next": None, "previous": None})
+
+
+class Waive(View):
+    @extend_schema(request=WaiverIn, responses={201: dict[str, Any]})
+    def post(self, request: Request) -> Response:
+        data = self.parse(WaiverIn)
+        adapter = addresses.adapter(self.by, Act.PUBLISH, data["adapter"], param="adapter")
+        version = addresses.version_of(adapter, data["version"])
+        row = waivers.waive(by=self.by, version=version, reason=data["reason"], until=data["until"])
+        body = {"adapter": adapter.address, "version": version.number, "reason": row.reason, "until": row.until}
+        return self.one(body, 201)
+
+
+class LineageQuery(serializers.Serializer[Any]):
+    node = serializers.CharField(max_length=200, required=False, default=None)
+    depth = serializers.IntegerField(required=False, default=1)
+    direction = serializers.ChoiceField(choices=["up", "down", "both"], required=False, default="both")
+
+
+class Lineage(View):
+    @extend_schema(parameters=[LineageQuery], responses={200: dict[str, Any]})
+    def get(self, request: Request) -> Response:
+        query = self.parse(LineageQuery, request.query_params)
+        if query["node"] is None:
+            return self.one(graph_words(lineage.graph(self.by)))
+        found = lineage.neighbourhood(self.by, query["node"], depth=query["depth"], direction=query["direction"])
+        return self.one(graph_words(found))
+
+
+def graph_words(graph: lineage.Graph) -> dict[str, Any]:
+    nodes = [vars(node) for node in sorted(graph.nodes.values(), key=lambda n: n.id)]
+    edges = sorted(graph.edges, key=lambda e: (e.source, e.target, e.kind))
+    return {"nodes": nodes, "edges": [{"from": e.source, "to": e.target, "kind": e.kind} for e in edges]}
+
+
+urlpatterns = [
+    path("staleness", Staleness.as_view()),
+    path("staleness/waive", Waive.as_view()),
+    path("lineage", Lineage.as_view()),
+]

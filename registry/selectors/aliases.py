@@ -1,0 +1,36 @@
+"""Aliases of an adapter that the caller was let to see."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from registry.errors import NotFound
+from registry.models import Adapter, Alias, AliasHistory, Promotion
+
+
+def listing(adapter: Adapter) -> QuerySet[Alias]:
+    rows = Alias.objects.select_related("version__adapter__team").filter(adapter=adapter)
+    return rows.filter(deleted_at__isnull=True)
+
+
+def one(adapter: Adapter, name: str) -> Alias:
+    row = listing(adapter).filter(name=name).first()
+    if row is None:
+        raise NotFound(f"{adapter.address} has no alias '{name}'.")
+    return row
+
+
+def history(adapter: Adapter, name: str) -> QuerySet[AliasHistory]:
+    """Newest first; of every alias that ever had the name."""
+    rows = AliasHistory.objects.select_related("version").filter(alias__adapter=adapter, alias__name=name)
+    if not rows.exists():
+        raise NotFound(f"{adapter.address} never had an alias '{name}'.")
+    return rows
+
+
+def promotion(adapter: Adapter, pk: int) -> Promotion:
+    rows = Promotion.objects.select_related("alias__adapter__team", "version__adapter__team")
+    row = rows.filter(alias__adapter=adapter, pk=pk).first()
+    if row is None:
+        raise NotFound(f"{adapter.address} has no promotion {pk}.")
+    return row

@@ -1,0 +1,33 @@
+"""Accepting that a version is stale, for a while."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from registry.access import Act, Caller, require
+from registry.errors import Invalid
+from registry.models import AdapterVersion, Waiver
+from registry.services import audit
+
+
+def waive(*, by: Caller, version: AdapterVersion, reason: str, until: datetime) -> Waiver:
+    require(by, Act.PUBLISH, version.adapter.team)
+    if until <= timezone.now():
+        message = "until must lie in the future."
+        raise Invalid(
+            message, param="until", errors=[{"param": "until", "code": "in_the_past", "message": message}]
+        )
+    with transaction.atomic():
+        row = Waiver.objects.create(version=version, reason=reason, until=until, actor=by.name)
+        audit.record(
+            by,
+            "staleness.waive",
+            f"adapter:{version.address}",
+            team=version.adapter.team,
+            after={"until": until.isoformat()},
+            reason=reason,
+        )
+        return row
