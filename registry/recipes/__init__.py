@@ -1,0 +1,16 @@
+"""The recipe of a training run: its fields, presets, validation, hash, and the modules it reaches."""
+
+from registry.recipes.modules import matching
+from registry.recipes.recipe import DEFAULTS, FIELDS, PRESETS, Recipe, learning_rate_for, resolve
+from registry.recipes.rules import RecipeError
+
+__all__ = [
+    "DEFAULTS",
+    "FIELDS",
+    "PRESETS",
+    "Recipe",
+    "RecipeError",
+    "learning_rate_for",
+    "matching",
+    "resolve",
+]
