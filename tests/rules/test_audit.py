@@ -1,0 +1,32 @@
+"""A service that writes records an event: each one names its act, or stands on the list of telemetry."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SERVICES = Path(__file__).resolve().parents[2] / "registry" / "services"
+WRITES = {"create", "update", "delete", "bulk_create", "get_or_create", "update_or_create", "save"}
+# Ticks, heartbeats, metrics, receipts, last used, idempotency: they say how things are, nobody did them.
+TELEMETRY = {"idempotency", "receipts", "serving", "workers"}
+# They write for a service that records: bytes and numbers have no meaning of their own.
+PARTS = {"artifacts", "numbers", "audit"}
+
+MODULES = sorted(p for p in SERVICES.rglob("*.py") if p.stem not in TELEMETRY | PARTS | {"__init__"})
+
+
+def writes(tree: ast.Module) -> bool:
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(isinstance(f, ast.Attribute) and f.attr in WRITES for f in calls)
+
+
+def records(tree: ast.Module) -> bool:
+    return "audit.record" in {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_it_records_what_it_writes(path):
+    tree = ast.parse(path.read_text())
+    assert records(tree) or not writes(tree), f"{path.name} writes without audit.record"
