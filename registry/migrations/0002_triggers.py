@@ -169,10 +169,11 @@ RULES = [
     ),
 ]
 
+# A bare '9999' would be compared as a number, which is less than any text.
 OVERLAP = (
     "EXISTS (SELECT 1 FROM registry_assignment o WHERE o.slot_id = NEW.slot_id AND o.id {differs} NEW.id"
-    " AND o.valid_from < COALESCE(NEW.valid_to, '9999') AND NEW.valid_from < COALESCE(o.valid_to, '9999')"
-    " AND COALESCE(o.valid_to, '9999') > o.valid_from AND COALESCE(NEW.valid_to, '9999') > NEW.valid_from)"
+    " AND o.valid_from < COALESCE(NEW.valid_to, '9999-12-31') AND NEW.valid_from < COALESCE(o.valid_to, '9999-12-31')"
+    " AND COALESCE(o.valid_to, '9999-12-31') > o.valid_from AND COALESCE(NEW.valid_to, '9999-12-31') > NEW.valid_from)"
 )
 SQLITE_RULES = [
     Rule(f"assignment_overlap_{e.lower()}", "assignment", e, OVERLAP, "assignments of one slot never overlap")

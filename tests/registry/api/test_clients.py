@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from registry.access import SYSTEM
+from registry.services import aliases
+from tests.make import make_version
+
+CLIENT = "/api/v1/clients/health/st-olaf"
+SLOT = f"{CLIENT}/assignments/default"
+
+
+@pytest.fixture
+def client(api, world, store):
+    api("alice").post("/api/v1/clients", {"team": "health", "name": "st-olaf"}, format="json")
+    return api("alice")
+
+
+@pytest.fixture
+def versions(world, store):
+    one, two = make_version(world.health), make_version(world.health)
+    point(world, one)
+    return one, two
+
+
+def point(world, version, name="production"):
+    return aliases.move(by=SYSTEM, adapter=version.adapter, name=name, version=version, reason="", force=True)
+
+
+def assign(client, **body):
+    return client.put(SLOT, {"adapter": "health/triage", "reason": "r", **body}, format="json")
+
+
+def digest_at(client, at=None):
+    query = {"client": "health/st-olaf", **({"at": at.isoformat()} if at else {})}
+    return client.get("/api/v1/resolve", query).json()["versions"][0]["manifest_sha256"]
+
+
+def test_it_assigns_by_alias_and_says_who_has_what(client, versions):
+    assert assign(client, alias="production").status_code == 200
+    assert digest_at(client) == versions[0].manifest_id
+
+
+def test_it_follows_the_alias(client, versions, world):
+    assign(client, alias="production")
+    before = timezone.now()
+    point(world, versions[1])
+    assert digest_at(client) == versions[1].manifest_id
+    assert digest_at(client, before) == versions[0].manifest_id
+
+
+def test_it_pins_a_version(client, versions, world):
+    assign(client, version=1)
+    point(world, versions[1])
+    assert digest_at(client) == versions[0].manifest_id
+
+
+def test_it_closes_the_old_assignment_where_the_new_begins(client, versions):
+    first = assign(client, version=1).json()
+    second = assign(client, version=2).json()
+    closed = client.get(f"{CLIENT}/timeline").json()["results"][1]
+    assert (closed["id"], closed["valid_to"]) == (first["id"], second["valid_from"])
+
+
+def test_it_plans_an_assignment(client, versions):
+    later = timezone.now() + timedelta(hours=1)
+    assign(client, version=1)
+    assert assign(client, version=2, starts_at=later.isoformat()).status_code == 200
+    assert digest_at(client) == versions[0].manifest_id
+    assert digest_at(client, later + timedelta(seconds=1)) == versions[1].manifest_id
+
+
+def test_it_replaces_a_planned_assignment(client, versions):
+    later = timezone.now() + timedelta(hours=1)
+    assign(client, version=1)
+    assign(client, version=2, starts_at=later.isoformat())
+    assign(client, version=1)
+    assert digest_at(client, later + timedelta(hours=1)) == versions[0].manifest_id
+
+
+def test_it_refuses_to_rewrite_the_past(client, versions):
+    past = timezone.now() - timedelta(hours=1)
+    answer = assign(client, version=1, starts_at=past.isoformat())
+    assert (answer.status_code, answer.json()["param"]) == (422, "starts_at")
+
+
+def test_it_rolls_back_and_forward_again(client, versions):
+    assign(client, version=1)
+    assign(client, version=2)
+    assert client.post(f"{SLOT}/rollback", {"reason": "worse"}, format="json").json()["version"] == 1
+    assert client.post(f"{SLOT}/rollback", {"reason": "better"}, format="json").json()["version"] == 2
+
+
+def test_it_has_nothing_to_roll_back_to(client, versions):
+    assign(client, version=1)
+    answer = client.post(f"{SLOT}/rollback", {"reason": "x"}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_before")
+
+
+def test_it_ends_an_assignment(client, versions):
+    assign(client, version=1)
+    assert client.delete(SLOT).status_code == 204
+    gone = client.get("/api/v1/resolve", {"client": "health/st-olaf"})
+    assert (gone.status_code, gone.json()["code"]) == (404, "no_assignment")
+
+
+def test_it_names_the_audit_event_once_it_is_sealed(client, versions):
+    from registry.services import audit
+
+    assign(client, version=1)
+    audit.seal()
+    seq = client.get("/api/v1/resolve", {"client": "health/st-olaf"}).json()["audit_seq"]
+    event = client.get("/api/v1/audit", {"action": "assignment.set"}).json()["results"][0]
+    assert (event["seq"], event["after"]["digest"]) == (seq, versions[0].manifest_id)
+
+
+def test_it_lists_the_clients_of_an_adapter(client, versions):
+    assign(client, alias="production")
+    found = client.get("/api/v1/adapters/health/triage/clients").json()["results"]
+    assert [row["client"] for row in found] == ["health/st-olaf"]
+
+
+@pytest.mark.parametrize("body", [{"version": 9}, {"alias": "nope"}, {"adapter": "health/none"}, {"adapter": "x"}])
+def test_it_refuses_what_does_not_exist(client, versions, body):
+    assert assign(client, **body).status_code in (404, 422)
+
+
+def test_it_refuses_an_alias_and_a_version_together(client, versions):
+    assert assign(client, alias="production", version=1).status_code == 422
+
+
+def test_it_hides_the_client_from_another_team(client, versions, api):
+    for path in (CLIENT, f"{CLIENT}/keys", f"{CLIENT}/assignments", f"{CLIENT}/timeline"):
+        assert api("charlie").get(path).status_code == 404
+    assert api("charlie").get("/api/v1/resolve", {"client": "health/st-olaf"}).status_code == 404
+    assert assign(api("charlie"), version=1).status_code == 404
+
+
+def test_it_refuses_another_teams_adapter(client, versions, api, world):
+    make_version(world.finance, "ledger")
+    assert assign(client, adapter="finance/ledger", version=1).status_code == 404
+
+
+def test_it_lets_a_viewer_only_look(client, versions, api):
+    assert api("bob").get(CLIENT).status_code == 200
+    assert assign(api("bob"), version=1).status_code == 403
+
+
+def test_it_shows_a_key_once_and_revokes_it(client):
+    made = client.post(f"{CLIENT}/keys", {"name": "prod"}, format="json").json()
+    assert made["key"].startswith("plc_")
+    assert client.delete(f"{CLIENT}/keys/{made['id']}").status_code == 204
+    assert client.get(f"{CLIENT}/keys").json()["results"] == []

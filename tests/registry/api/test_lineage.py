@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from registry.access import SYSTEM
+from registry.models import BaseModel, BaseVersion
+from registry.services import aliases, assignments, clients
+from registry.services.assignments import Target
+from tests.make import make_base_version, make_dataset_version, make_version
+
+
+@pytest.fixture
+def served(world, store):
+    """One version on base 1, aliased, assigned to St. Olaf."""
+    version = make_version(world.health, base=make_base_version())
+    alias = aliases.move(by=SYSTEM, adapter=version.adapter, name="production", version=version, reason="")
+    client = clients.create(by=SYSTEM, team=world.health, name="st-olaf", vertical="")
+    assignments.assign(by=SYSTEM, client=client, slot="default", target=Target(version.adapter, alias), reason="")
+    return version
+
+
+def stale(client, **query):
+    return client.get("/api/v1/staleness", query).json()["results"]
+
+
+def test_it_is_fresh_at_first(api, served):
+    assert stale(api("alice")) == []
+
+
+def test_it_says_what_a_new_base_made_stale_and_who_is_hit(api, served):
+    make_base_version(change="weights")
+    (row,) = stale(api("alice"))
+    assert (row["adapter"], row["version"], row["clients"]) == ("health/triage", 1, ["health/st-olaf"])
+    (reason,) = row["reasons"]
+    assert (reason["reason"], reason["change"]) == ("base_superseded", "weights")
+    assert (reason["from"], reason["to"]) == ("llama@1", "llama@2")
+
+
+def test_it_names_the_gravest_change_in_between(api, served):
+    make_base_version(change="shape")
+    make_base_version(change="template")
+    assert stale(api("alice"))[0]["reasons"][0]["change"] == "shape"
+
+
+def test_it_ignores_a_draft(api, served):
+    make_base_version(status="draft", change="weights")
+    assert stale(api("alice")) == []
+
+
+def test_it_ignores_versions_that_nothing_reaches(api, served, world):
+    new = make_version(world.health, base=served.base_version)
+    aliases.move(by=SYSTEM, adapter=new.adapter, name="production", version=new, reason="", force=True)
+    make_base_version(change="weights")
+    assert [row["version"] for row in stale(api("alice"))] == [2]
+
+
+def test_it_says_that_a_dataset_moved_on_or_was_withdrawn(api, world, store):
+    dataset = make_dataset_version(world.health)
+    make_version(world.health, base=make_base_version(), dataset_version=dataset)
+    make_dataset_version(world.health)
+    type(dataset).objects.filter(pk=dataset.pk).update(status="withdrawn")
+    reasons = {reason["reason"] for reason in stale(api("alice"))[0]["reasons"]}
+    assert reasons == {"dataset_superseded", "dataset_withdrawn"}
+
+
+def test_it_says_that_a_base_was_deprecated(api, served):
+    BaseVersion.objects.filter(pk=served.base_version_id).update(status="deprecated", ended_at=timezone.now())
+    assert stale(api("alice"))[0]["reasons"][0]["reason"] == "base_deprecated"
+
+
+def test_it_waives_with_a_reason_and_an_end(api, served):
+    make_base_version(change="template")
+    until = (timezone.now() + timedelta(days=7)).isoformat()
+    body = {"adapter": "health/triage", "version": 1, "reason": "prompts are pinned", "until": until}
+    assert api("alice").post("/api/v1/staleness/waive", body, format="json").status_code == 201
+    assert stale(api("alice"))[0]["waived_until"] is not None
+
+
+def test_it_shows_nobody_elses_staleness(api, served):
+    make_base_version(change="weights")
+    assert stale(api("charlie")) == []
+
+
+@pytest.mark.parametrize("adapters", [1, 6])
+def test_it_asks_a_constant_number_of_queries(world, store, adapters, django_assert_num_queries):
+    from registry.selectors import staleness
+
+    base = make_base_version()
+    for index in range(adapters):
+        make_version(world.health, f"a{index}", base=base)
+    make_base_version(change="weights")
+    with django_assert_num_queries(4):
+        assert len(staleness.listing(SYSTEM)) == adapters
+
+
+def test_it_draws_a_neighbourhood(api, served):
+    graph = api("alice").get("/api/v1/lineage", {"node": "adapter:health/triage@1"}).json()
+    kinds = {(edge["from"], edge["to"], edge["kind"]) for edge in graph["edges"]}
+    assert ("base:llama@1", "adapter:health/triage@1", "base_of") in kinds
+    assert ("adapter:health/triage@1", "client:health/st-olaf", "serves") in kinds
+
+
+def test_it_follows_one_direction_and_depth(api, served):
+    make_base_version(change="weights")
+    up = api("alice").get("/api/v1/lineage", {"node": "client:health/st-olaf", "depth": 2, "direction": "up"})
+    ids = {node["id"] for node in up.json()["nodes"]}
+    assert {"client:health/st-olaf", "adapter:health/triage@1", "base:llama@1"} == ids
+
+
+def test_it_hides_nodes_of_other_teams(api, served):
+    assert api("charlie").get("/api/v1/lineage", {"node": "adapter:health/triage@1"}).status_code == 404
+    graph = api("charlie").get("/api/v1/lineage", {"node": "base:llama@1"}).json()
+    assert {node["id"] for node in graph["nodes"]} == {"base:llama@1"}
+    assert BaseModel.objects.count() == 1
