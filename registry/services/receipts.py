@@ -1,0 +1,69 @@
+"""Receipts from the gateways' spools. Telemetry, so not audited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from registry.models import Receipt
+
+
+def ingest(*, lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Store each line once, however often it comes; returns those that can't be stored at all.
+
+    A line has the fields of `Receipt`; times are ISO 8601, rows are named by their ids. Raises
+    OperationalError where the database is away: then none is lost, bring them again.
+    """
+    rows, refused = [], []
+    for line in lines:
+        row = _row(line)
+        if row is None:
+            refused.append(line)
+        else:
+            rows.append(row)
+    try:
+        _store(rows)
+    except IntegrityError:
+        refused += _one_by_one(rows, lines)
+    return refused
+
+
+def _store(rows: Sequence[Receipt]) -> None:
+    with transaction.atomic():
+        Receipt.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+
+
+def _one_by_one(rows: Sequence[Receipt], lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line that names a row which isn't there must not keep the others out."""
+    by_request = {line.get("request"): line for line in lines}
+    refused = []
+    for row in rows:
+        try:
+            _store([row])
+        except IntegrityError:
+            refused.append(by_request[row.request])
+    return refused
+
+
+def _row(line: dict[str, Any]) -> Receipt | None:
+    try:
+        return Receipt(
+            request=line["request"],
+            at=datetime.fromisoformat(line["at"]),
+            admitted_at=datetime.fromisoformat(line["admitted_at"]),
+            client_id=line["client"],
+            slot=line["slot"],
+            assignment_id=line["assignment"],
+            version_id=line["version"],
+            base_version_id=line["base_version"],
+            digest=line["digest"],
+            prompt_tokens=max(0, int(line["prompt_tokens"])),
+            completion_tokens=max(0, int(line["completion_tokens"])),
+            milliseconds=max(0, int(line["milliseconds"])),
+            outcome=line["outcome"],
+        )
+    except (KeyError, TypeError, ValueError):
+        return None

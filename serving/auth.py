@@ -1,0 +1,38 @@
+"""Who asks: a client by its key, or a team by an API token with the scope `serve`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registry.errors import Unauthenticated
+from registry.selectors import credentials, routing
+
+if TYPE_CHECKING:
+    from registry.models import ApiToken, Client
+
+
+@dataclass(frozen=True)
+class Asker:
+    """On whom the request is booked; `token` is None for a client's own key."""
+
+    client: Client
+    token: ApiToken | None
+
+
+def identify(authorization: str) -> Asker:
+    """Raises Unauthenticated for unknown, expired and revoked alike, Forbidden for a token without `serve`."""
+    scheme, _, text = authorization.partition(" ")
+    text = text.strip()
+    if scheme.lower() == "bearer" and text.startswith("plc_"):
+        key = routing.client_key(text)
+        if key is not None:
+            return Asker(key.client, None)
+    elif scheme.lower() == "bearer":
+        token = credentials.api_token(text)
+        if token is not None:
+            return Asker(routing.internal_client(token), token)
+    raise Unauthenticated(
+        "This key is missing, unknown, expired or revoked; send `Authorization: Bearer plc_...`.",
+        code="invalid_api_key",
+    )

@@ -1,0 +1,159 @@
+"""Receipts: spooled to a file before the last byte of an answer leaves, brought into the database right after.
+
+A gateway appends to a file of its own and holds a lock on it as long as it lives. What a killed gateway left is
+found by its missing lock and brought in by the next. A line comes in twice at most, and counts once: its
+`request` is unique.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import threading
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from registry.services import receipts
+
+EVERY_SECONDS = 0.5
+LINES_AT_ONCE = 2000
+ROTATE_BYTES = 4 * 1024**2
+log = logging.getLogger(__name__)
+
+
+class Spool:
+    """One append-only file below `folder`. `write` is for one thread, `ingest` for another."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._guard = threading.Lock()
+        self._open()
+
+    def _open(self) -> None:
+        # Locked under another ending before it has its name: nobody may take it for a dead gateway's.
+        draft = self.folder / f"{uuid.uuid4().hex}.new"
+        self._file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._path = draft.with_suffix(".ndjson")
+        draft.rename(self._path)
+        self._read = 0
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Raises OSError where the disk is full: then the answer must not end as if it were recorded."""
+        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        with self._guard:
+            written = os.write(self._file, data)
+            if written != len(data):  # never leave half a line for the next one to be glued to
+                os.write(self._file, b"\n")
+                raise OSError(f"the spool {self._path} took {written} of {len(data)} bytes")
+
+    def ingest(self) -> int:
+        """Bring new lines and those of dead gateways into the database; how many. Raises DatabaseError."""
+        count = self._ingest_own()
+        for path in self.folder.glob("*.ndjson"):
+            if path != self._path:
+                count += _ingest_left_over(path)
+        self._rotate()
+        return count
+
+    def close(self) -> None:
+        """Bring in what is left, and go without a trace if that worked."""
+        with suppress(DatabaseError):
+            self._ingest_own()
+            if os.fstat(self._file).st_size == self._read:
+                self._path.unlink(missing_ok=True)
+        os.close(self._file)
+
+    def _ingest_own(self) -> int:
+        count = 0
+        while chunk := _whole_lines(self._file, self._read):
+            count += _store(chunk, self.folder)
+            self._read += len(chunk)
+        return count
+
+    def _rotate(self) -> None:
+        with self._guard:
+            if ROTATE_BYTES < self._read == os.fstat(self._file).st_size:
+                self._path.unlink()
+                os.close(self._file)
+                self._open()
+
+
+class Ingester:
+    """The thread that empties a spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="receipts", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.is_set():
+            try:
+                close_old_connections()
+                self._spool.ingest()
+            except DatabaseError as error:
+                log.warning("receipts wait in the spool, the database is away: %s", error)
+            self._done.wait(EVERY_SECONDS)
+        self._spool.close()
+        close_old_connections()
+
+
+def _ingest_left_over(path: Path) -> int:
+    """The file of a gateway that is gone; a living one holds its lock."""
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return 0  # another gateway was first
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        count = offset = 0
+        while chunk := _whole_lines(file, offset):
+            count += _store(chunk, path.parent)
+            offset += len(chunk)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return 0
+    finally:
+        os.close(file)
+    return count
+
+
+def _whole_lines(file: int, offset: int) -> bytes:
+    """Up to some thousand lines from `offset` on; what doesn't end in a line break yet is left."""
+    data = os.pread(file, LINES_AT_ONCE * 512, offset)
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _store(chunk: bytes, folder: Path) -> int:
+    lines, refused = [], []
+    for raw in chunk.splitlines():
+        try:
+            line = json.loads(raw)
+        except ValueError:
+            line = None
+        if isinstance(line, dict):
+            lines.append(line)
+        elif raw.strip():
+            refused.append({"unreadable": raw.decode(errors="replace")})
+    refused += receipts.ingest(lines=lines)
+    if refused:
+        log.error("%d receipts can't be stored and are kept in %s/refused.log", len(refused), folder)
+        with (folder / "refused.log").open("a") as kept:
+            kept.writelines(json.dumps(line) + "\n" for line in refused)
+    return len(lines)

@@ -1,0 +1,238 @@
+"""From a key and a model name to one version, and from a version to an engine that has it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from registry.access import Act, Caller
+from registry.choices import SERVABLE_BASE_STATES, VersionStatus
+from registry.errors import NotFound, RegistryError
+from registry.selectors import addresses, routing
+from registry.selectors import serving as engines
+from registry.services import serving
+from serving.auth import Asker, identify
+from serving.schemas import Admission, engine_name
+
+if TYPE_CHECKING:
+    from registry.models import AdapterVersion, ApiToken, Assignment, BaseVersion, Client
+
+BOARD_SECONDS = 0.2
+REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+log = logging.getLogger(__name__)
+
+
+def request_id(given: str) -> str:
+    """The caller's id if it is well formed, or a new one."""
+    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def admit(authorization: str, model: str, share_key: str) -> Admission:
+    """Resolve a request, once. `share_key` decides on which side of a canary it falls."""
+    asker = identify(authorization)
+    if asker.token is not None:
+        return _by_address(asker.client, asker.token, model)
+    return _by_assignment(asker.client, model, share_key)
+
+
+def _by_assignment(client: Client, model: str, share_key: str) -> Admission:
+    if "/" in model:
+        return _by_assigned_address(client, model, share_key)
+    assignment = routing.open_assignment(client, model)
+    if assignment is None:
+        raise NotFound(
+            f"Nothing is assigned to the slot '{model}' of this client; its team assigns an adapter to it.",
+            code="no_assignment",
+            param="model",
+        )
+    return _admitted(client, assignment, chosen_version(assignment, share_key))
+
+
+def _by_assigned_address(client: Client, model: str, share_key: str) -> Admission:
+    """A client may also name what it was assigned, as `GET /v1/models` shows it."""
+    for assignment in routing.open_assignments(client):
+        version = chosen_version(assignment, share_key)
+        if model in (version.address, version.adapter.address):
+            return _admitted(client, assignment, version)
+    raise NotFound(
+        f"This key may not use the model '{model[:100]}'; GET /v1/models lists what it may.",
+        code="model_not_found",
+        param="model",
+    )
+
+
+def chosen_version(assignment: Assignment, share_key: str) -> AdapterVersion:
+    """The canary for its percentage of share keys, the same ones each time; else the alias's or pinned version."""
+    if (
+        assignment.canary_version is not None
+        and _share(f"{assignment.pk}:{share_key}") < assignment.canary_percent
+    ):
+        return assignment.canary_version
+    version = assignment.alias.version if assignment.alias else assignment.version
+    if version is None:  # a database constraint forbids it
+        raise NotFound("This assignment names no version.", code="no_assignment")
+    return version
+
+
+def _share(text: str) -> float:
+    """0 <= share < 100, evenly spread and the same for the same text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64 * 100
+
+
+def _by_address(client: Client, token: ApiToken, model: str) -> Admission:
+    try:
+        if "/" not in model:
+            return _base_admitted(client, addresses.base_version(model, param="model"))
+        version = addresses.adapter_version(Caller(token=token), Act.SERVE, model, param="model")
+    except RegistryError as error:
+        if error.status not in (404, 422):
+            raise
+        raise NotFound(error.message, code="model_not_found", param="model") from error
+    admission = _admitted(client, None, version)
+    serving.wish(version=version)
+    return admission
+
+
+def _admitted(client: Client, assignment: Assignment | None, version: AdapterVersion) -> Admission:
+    _require_servable(version.address, version.status, version.base_version)
+    return Admission(
+        client=client.pk,
+        client_address=client.address,
+        slot=assignment.slot.name if assignment else "",
+        assignment=assignment.pk if assignment else None,
+        version=version.pk,
+        base_version=version.base_version_id,
+        address=version.address,
+        digest=version.manifest_sha256,
+        engine_model=engine_name(version.address, version.manifest_sha256),
+    )
+
+
+def _base_admitted(client: Client, base: BaseVersion) -> Admission:
+    _require_servable(base.address, VersionStatus.READY, base)
+    return Admission(
+        client=client.pk,
+        client_address=client.address,
+        slot="",
+        assignment=None,
+        version=None,
+        base_version=base.pk,
+        address=base.address,
+        digest=base.manifest_id or "",
+        engine_model=base.address,
+    )
+
+
+def _require_servable(address: str, status: str, base: BaseVersion) -> None:
+    if status != VersionStatus.READY or base.status not in SERVABLE_BASE_STATES:
+        why = (
+            f"is {status}" if status != VersionStatus.READY else f"hangs on {base.address}, which is {base.status}"
+        )
+        raise NotFound(f"{address} {why} and can't be served.", code="version_not_servable", param="model")
+
+
+def models(authorization: str) -> list[dict[str, Any]]:
+    """Model cards of what the key may name."""
+    asker = identify(authorization)
+    return _models_of_team(asker) if asker.token is not None else _models_of_client(asker.client)
+
+
+def _models_of_client(client: Client) -> list[dict[str, Any]]:
+    cards = []
+    for assignment in routing.open_assignments(client):
+        version = chosen_version(assignment, "")
+        cards += [_card(assignment.slot.name, version), _card(version.address, version)]
+    return list({card["id"]: card for card in cards}.values())
+
+
+def _models_of_team(asker: Asker) -> list[dict[str, Any]]:
+    assert asker.token is not None  # noqa: S101 - the caller has looked
+    cards = [_card(version.address, version) for version in routing.servable(asker.token)]
+    return cards + [_base_card(base) for base in routing.servable_bases()]
+
+
+def _card(name: str, version: AdapterVersion) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": int(version.created_at.timestamp()),
+        "owned_by": version.adapter.team.slug,
+        "root": version.address,
+        "parent": version.base_version.address,
+    }
+
+
+def _base_card(base: BaseVersion) -> dict[str, Any]:
+    created = int(base.created_at.timestamp())
+    card = {"id": base.address, "object": "model", "created": created, "owned_by": "plethora"}
+    return {**card, "root": base.address, "parent": None}
+
+
+# Engines ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An engine that ticked lately, and the versions that it reported."""
+
+    url: str
+    base_version: int
+    versions: frozenset[int]
+
+    def has(self, admission: Admission) -> bool:
+        """Never an engine of another base version, though the shapes may fit."""
+        loaded = admission.version is None or admission.version in self.versions
+        return self.base_version == admission.base_version and loaded
+
+
+def ranked(instances: Iterable[Instance], admission: Admission) -> list[Instance]:
+    """Those that have the version, by rendezvous hash: a version keeps its engine when others come and go."""
+
+    def weight(instance: Instance) -> bytes:
+        return hashlib.sha256(f"{instance.url} {admission.engine_model}".encode()).digest()
+
+    return sorted((i for i in instances if i.has(admission)), key=weight, reverse=True)
+
+
+class Board:
+    """Who serves what, read from the database a few times a second by a thread of its own.
+
+    While the database is away the last picture stays: engines go on even then.
+    """
+
+    def __init__(self) -> None:
+        self.instances: Collection[Instance] = ()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="board", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def refresh(self) -> None:
+        self.instances = tuple(
+            Instance(row.url, row.base_version_id, frozenset(entry["version"] for entry in row.loaded))
+            for row in engines.fresh()
+        )
+
+    def _watch(self) -> None:
+        while not self._done.is_set():
+            try:
+                close_old_connections()
+                self.refresh()
+            except DatabaseError as error:
+                log.warning("can't read which engines serve: %s", error)
+            self._done.wait(BOARD_SECONDS)
+        close_old_connections()

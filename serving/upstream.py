@@ -1,0 +1,142 @@
+"""The way from the gateway to an engine: choose, ask, and ask again while nothing has reached the caller yet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx
+
+from registry.errors import Unavailable
+from serving.routing import Board, Instance, ranked
+from serving.schemas import CLIENT_HEADER, REQUEST_HEADER, Admission, Question
+
+HOLD_SECONDS = 10.0  # so long a request waits for an engine that has its version
+LOOK_SECONDS = 0.05
+REST_SECONDS = 0.25  # an engine that refused a connection or lacks the version is left alone for so long
+MOST_LOSSES = 3  # a request that ends three engines doesn't get a fourth
+TIMEOUT = httpx.Timeout(connect=2.0, read=300.0, write=30.0, pool=30.0)
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=30.0)
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Reply:
+    """An engine's answer. `lines` is what follows of a stream after `first`; both are empty for a whole answer."""
+
+    response: httpx.Response
+    first: str = ""
+    lines: AsyncIterator[str] | None = None
+
+    async def close(self) -> None:
+        """Hang up: the engine frees the slot."""
+        await self.response.aclose()
+
+
+@dataclass(frozen=True)
+class Call:
+    """What every engine that is tried gets sent."""
+
+    path: str
+    content: bytes
+    headers: dict[str, str]
+    stream: bool
+
+
+@dataclass
+class Patience:
+    """How long a request may still wait, and which engines it leaves alone meanwhile."""
+
+    until: float
+    losses: int = 0
+    resting: dict[str, float] = field(default_factory=dict)
+
+    def may_try(self, instance: Instance) -> bool:
+        return self.resting.get(instance.url, 0.0) <= time.monotonic()
+
+    def rest(self, instance: Instance) -> None:
+        self.resting[instance.url] = time.monotonic() + REST_SECONDS
+
+    def lost(self, instance: Instance) -> None:
+        """An engine broke off before it said a word: whatever time it took, the wait begins anew."""
+        self.rest(instance)
+        self.losses += 1
+        if self.losses < MOST_LOSSES:
+            self.until = time.monotonic() + HOLD_SECONDS
+
+
+class Engines:
+    """All engines, seen from the gateway."""
+
+    def __init__(self, board: Board, client: httpx.AsyncClient) -> None:
+        self._board = board
+        self._client = client
+
+    async def ask(self, path: str, question: Question, admission: Admission, request_id: str) -> Reply:
+        """The first answer to be had. Raises Unavailable (`adapter_not_loaded`) when none was in time."""
+        headers = {
+            "Content-Type": "application/json",
+            CLIENT_HEADER: admission.client_address,
+            REQUEST_HEADER: request_id,
+        }
+        body = json.dumps(question.for_engine(admission.engine_model)).encode()
+        call = Call(path, body, headers, question.stream)
+        patience = Patience(time.monotonic() + HOLD_SECONDS)
+        while time.monotonic() < patience.until and patience.losses < MOST_LOSSES:
+            reply = await self._ask_each(call, admission, patience)
+            if reply is not None:
+                return reply
+            await asyncio.sleep(LOOK_SECONDS)
+        raise Unavailable(
+            f"No engine has {admission.address} loaded yet; ask again in a moment.",
+            code="adapter_not_loaded",
+            param="model",
+            retry_after=2,
+        )
+
+    async def _ask_each(self, call: Call, admission: Admission, patience: Patience) -> Reply | None:
+        """Every engine that has the version, in its order; a full one only if all others are full too."""
+        busy: Reply | None = None
+        for instance in ranked(self._board.instances, admission):
+            if not patience.may_try(instance):
+                continue
+            reply = await self._try(instance, call, patience)
+            if reply is not None and reply.response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                return reply
+            busy = reply or busy
+        return busy
+
+    async def _try(self, instance: Instance, call: Call, patience: Patience) -> Reply | None:
+        """None where this engine can't answer: gone, ending, or it lacks the version after a restart."""
+        try:
+            reply = await self._send(instance.url + call.path, call)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            patience.rest(instance)
+            return None
+        except httpx.TransportError as error:
+            log.warning("%s broke off before it answered: %r", instance.url, error)
+            patience.lost(instance)
+            return None
+        if reply.response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.SERVICE_UNAVAILABLE):
+            await reply.close()
+            patience.rest(instance)
+            return None
+        return reply
+
+    async def _send(self, url: str, call: Call) -> Reply:
+        request = self._client.build_request("POST", url, content=call.content, headers=call.headers)
+        response = await self._client.send(request, stream=True)
+        try:
+            if not call.stream or response.status_code != httpx.codes.OK:
+                await response.aread()
+                return Reply(response)
+            lines = response.aiter_lines()
+            first = await anext(lines, "")
+            return Reply(response, first, lines)
+        except BaseException:
+            await response.aclose()
+            raise
