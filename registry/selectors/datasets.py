@@ -1,0 +1,56 @@
+"""Datasets, their versions and a look into their rows."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from registry.access import Act, Caller, visible
+from registry.choices import DatasetStatus
+from registry.errors import Conflict, NotFound
+from registry.models import Dataset, DatasetVersion
+from registry.selectors import addresses, stored
+
+
+def listing(by: Caller, *, team: str = "", vertical: str = "", status: str = "", q: str = "") -> QuerySet[Dataset]:
+    """What the caller may read; `status` is that of any of its versions."""
+    rows = visible(by, Dataset.objects.select_related("team"))
+    rows = rows.filter(team__slug=team) if team else rows
+    rows = rows.filter(vertical=vertical) if vertical else rows
+    rows = rows.filter(name__icontains=q) if q else rows
+    if status:
+        rows = rows.filter(Exists(DatasetVersion.objects.filter(dataset=OuterRef("pk"), status=status)))
+    return rows
+
+
+def one(by: Caller, act: Act, team: str, name: str) -> Dataset:
+    return addresses.dataset_of(by, act, team, name)
+
+
+def versions(by: Caller, dataset: Dataset, *, status: str = "") -> QuerySet[DatasetVersion]:
+    rows = visible(by, _versions(), team="dataset__team").filter(dataset=dataset)
+    return rows.filter(status=status) if status else rows
+
+
+def version(by: Caller, act: Act, team: str, name: str, number: int) -> DatasetVersion:
+    dataset = one(by, act, team, name)
+    found = _versions().filter(dataset=dataset, number=min(number, addresses.LARGEST)).first()
+    if found is None:
+        raise NotFound(f"No such dataset version: {dataset.address}@{number}.")
+    return found
+
+
+def _versions() -> QuerySet[DatasetVersion]:
+    related = ("dataset__team", "job", "manifest", "source", "created_by")
+    return DatasetVersion.objects.select_related(*related).prefetch_related("tokens")
+
+
+def preview(version_: DatasetVersion, *, limit: int) -> list[dict[str, Any]]:
+    """The first canonical rows, with their split; read from the store without reading the rest."""
+    if version_.manifest is None or version_.status == DatasetStatus.WITHDRAWN:
+        raise Conflict(f"{version_.address} is {version_.status} and has no rows to show.", code="no_rows")
+    entry = version_.manifest.entries.get(path="rows.jsonl")
+    return [json.loads(line) for line in islice(stored.lines(entry.artifact_id), limit)]

@@ -1,0 +1,131 @@
+"""The moves that a version's status makes after it was ready: archive, withdraw, quarantine, restore.
+
+A version that an alias or an open assignment refers to can't be archived or withdrawn (invariant 5);
+quarantine is the emergency brake, and works on what is in use too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Model
+from django.utils import timezone
+
+from registry.access import Act, Caller, require
+from registry.choices import (
+    DATASET_TRANSITIONS,
+    VERSION_TRANSITIONS,
+    DatasetStatus,
+    Transitions,
+    VersionStatus,
+    sources,
+)
+from registry.errors import Conflict
+from registry.models import AdapterVersion, DatasetVersion
+from registry.selectors import use
+from registry.services import audit, destruction
+
+
+def move_status(row: Any, transitions: Transitions, target: str, **fields: Any) -> str:
+    """Claim the move by a conditional UPDATE; returns the state before. Raises Conflict with `allowed`."""
+    kind: type[Model] = type(row)
+    allowed = sources(transitions, target)
+    before = str(kind._default_manager.values_list("status", flat=True).get(pk=row.pk))
+    rows = kind._default_manager.filter(pk=row.pk, status=before)
+    if before not in allowed or rows.update(status=target, **fields) != 1:
+        raise Conflict(
+            f"{row.address} is {before}; only what is {' or '.join(allowed)} can become {target}.",
+            code="bad_transition",
+            allowed=allowed,
+        )
+    row.refresh_from_db()
+    return before
+
+
+def archive_dataset(*, by: Caller, version: DatasetVersion, reason: str) -> DatasetVersion:
+    """Out of the lists and of new jobs; the bytes stay."""
+    return _end_dataset(by, version, DatasetStatus.ARCHIVED, reason)
+
+
+def withdraw_dataset(*, by: Caller, version: DatasetVersion, reason: str) -> DatasetVersion:
+    """Destroy the bytes, keep digest and tombstone; every version trained on it is stale from now on."""
+    return _end_dataset(by, version, DatasetStatus.WITHDRAWN, reason)
+
+
+def _end_dataset(by: Caller, version: DatasetVersion, target: DatasetStatus, reason: str) -> DatasetVersion:
+    require(by, Act.PUBLISH, version.dataset.team)
+    with transaction.atomic():
+        at = timezone.now()
+        before = move_status(version, DATASET_TRANSITIONS, target, status_reason=reason, status_at=at)
+        after: dict[str, Any] = {"status": target, "sha256": version.sha256}
+        if target == DatasetStatus.WITHDRAWN:
+            after["destroyed"] = destruction.condemn([version.source, version.manifest])
+        audit.record(
+            by,
+            f"dataset_version.{ACTIONS[target]}",
+            f"dataset:{version.address}",
+            team=version.dataset.team,
+            before={"status": before},
+            after=after,
+            reason=reason,
+        )
+    return version
+
+
+def archive(*, by: Caller, version: AdapterVersion, reason: str) -> AdapterVersion:
+    return _end(by, version, VersionStatus.ARCHIVED, reason)
+
+
+def withdraw(*, by: Caller, version: AdapterVersion, reason: str) -> AdapterVersion:
+    """For good: the bytes go, digest and tombstone stay, and it can't be served again."""
+    return _end(by, version, VersionStatus.WITHDRAWN, reason)
+
+
+def quarantine(*, by: Caller, version: AdapterVersion, reason: str) -> AdapterVersion:
+    """Stop serving it at once, whoever uses it."""
+    return _end(by, version, VersionStatus.QUARANTINED, reason)
+
+
+def restore(*, by: Caller, version: AdapterVersion, reason: str) -> AdapterVersion:
+    """Back to ready, from quarantine or the archive."""
+    return _end(by, version, VersionStatus.READY, reason)
+
+
+def _end(by: Caller, version: AdapterVersion, target: VersionStatus, reason: str) -> AdapterVersion:
+    require(by, Act.PUBLISH, version.adapter.team)
+    with transaction.atomic():
+        if target in (VersionStatus.ARCHIVED, VersionStatus.WITHDRAWN):
+            _refuse_in_use(version, target)
+        before = move_status(version, VERSION_TRANSITIONS, target, status_reason=reason)
+        after: dict[str, Any] = {"status": target, "manifest_sha256": version.manifest_sha256}
+        if target == VersionStatus.WITHDRAWN:
+            after["destroyed"] = destruction.condemn([version.manifest])
+        audit.record(
+            by,
+            f"adapter_version.{ACTIONS[target]}",
+            f"adapter:{version.address}",
+            team=version.adapter.team,
+            before={"status": before},
+            after=after,
+            reason=reason,
+        )
+    return version
+
+
+def _refuse_in_use(version: AdapterVersion, target: str) -> None:
+    users = use.of_version(version)
+    if users:
+        raise Conflict(
+            f"{version.address} is used by {', '.join(users[:5])}{' and others' if len(users) > 5 else ''};"
+            f" move them away before it becomes {target}.",
+            code="in_use",
+        )
+
+
+ACTIONS = {
+    DatasetStatus.ARCHIVED: "archive",
+    DatasetStatus.WITHDRAWN: "withdraw",
+    VersionStatus.QUARANTINED: "quarantine",
+    VersionStatus.READY: "restore",
+}
