@@ -90,23 +90,16 @@ def end_with_stdin() -> None:
     os._exit(0)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    options = parse(arguments)
-    threading.Thread(target=end_with_stdin, name="stdin", daemon=True).start()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    bound = bind(options.host, options.port)
-    try:
-        base = load(
-            options.base_name,
-            options.base,
-            rows=options.rows,
-            max_rank=options.max_rank,
-            device=options.device,
-            dtype=options.dtype,
-        )
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
+def build(options: argparse.Namespace) -> Engine:
+    """Reads the base and makes the engine. Raises ValueError for a base that can't be served."""
+    base = load(
+        options.base_name,
+        options.base,
+        rows=options.rows,
+        max_rank=options.max_rank,
+        device=options.device,
+        dtype=options.dtype,
+    )
     limits = Limits(
         rows=options.rows,
         max_rank=options.max_rank,
@@ -117,8 +110,22 @@ def main(arguments: list[str] | None = None) -> None:
         prompt_tokens=options.prompt_tokens,
         host_bytes=options.host_mib << 20,
     )
-    app = create_app(Engine(base, limits))
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE)
+    return Engine(base, limits)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    threading.Thread(target=end_with_stdin, name="stdin", daemon=True).start()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    bound = bind(options.host, options.port)
+    try:
+        engine = build(options)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    config = uvicorn.Config(
+        create_app(engine), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE
+    )
     Server(config).run(sockets=[bound])
 
 

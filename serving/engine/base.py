@@ -41,7 +41,7 @@ def load(name: str, path: str, *, rows: int, max_rank: int, device: str, dtype: 
     """
     if not (Path(path) / "config.json").is_file():
         raise ValueError(f"--base {path} has no config.json: name the folder of a transformers model")
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         model: Any = AutoModelForCausalLM.from_pretrained(

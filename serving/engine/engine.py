@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
+from lora.batched import ActiveRows
 from serving.engine.adapters import Adapter, Adapters
 from serving.engine.answers import model_card
 from serving.engine.base import Base
@@ -54,6 +57,26 @@ class Running:
                 return
 
 
+def check_slots(base: Base, slots: Slots, active: ActiveRows) -> None:
+    """Reads a few tokens in two steps through the slots, and at once without them: the logits must agree.
+
+    Raises ValueError for a model whose attention our slots don't serve, before it could answer wrongly.
+    """
+    tokens = [token % base.vocabulary for token in (3, 5, 7, 11, 13)][: base.context]
+    active.select(torch.tensor([0]))
+    slots.advance(0, [tokens[:-1]])
+    ours = slots.advance(0, [tokens[-1:]])
+    slots.free(0, scrub=True)
+    with torch.inference_mode():
+        plain = base.model(input_ids=torch.tensor([tokens], device=slots.device)).logits[:, -1].float()
+    off = float((ours - plain).norm() / plain.norm())
+    if not off < (1e-3 if slots.dtype == torch.float32 else 0.1):
+        kind = type(base.model).__name__
+        raise ValueError(
+            f"{kind}: the slots' logits are {off:.1%} off the model's own; this engine can't serve it"
+        )
+
+
 class Engine:
     """What the server talks to. Made and used in one event loop; the scheduler has a thread of its own."""
 
@@ -65,10 +88,13 @@ class Engine:
         self.adapters = Adapters(
             base.stacks, base.shapes, rows=limits.rows, max_rank=limits.max_rank, host_bytes=limits.host_bytes
         )
+        slots = Slots(base.model, slots=limits.slots, context=base.context)
+        active = next(iter(base.stacks.values())).active
+        check_slots(base, slots, active)
         self.scheduler = Scheduler(
-            Slots(base.model, slots=limits.slots, context=base.context),
+            slots,
             self.adapters,
-            next(iter(base.stacks.values())).active,
+            active,
             metrics=self.metrics,
             queue_limit=limits.queue,
             prompt_tokens=limits.prompt_tokens,

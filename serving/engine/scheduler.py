@@ -219,7 +219,7 @@ class Scheduler:
             self._writing += 1
 
     def _leave(self, generation: Generation, piece: Piece) -> None:
-        """Frees a slot and closes the gap: the last running answer moves in, and the last slot of all behind it."""
+        """Frees a slot and closes the gap: the last running answer moves in, the last slot of all behind it."""
         slot = self._active.index(generation)
         self._slots.free(slot, scrub=piece.finish == "error")
         if slot < self._writing:

@@ -32,13 +32,13 @@ class Step:
     columns: Tensor  # (m,) its column in this step's input
 
 
-class SlotLayer(CacheLayerMixin):
+class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     """One layer's keys and values for all slots. It is told by `step` where to write before each forward."""
 
     is_sliding = False
 
     def __init__(self, slots: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.slots = slots
         self.capacity = 0
         self.step: Step
@@ -115,7 +115,7 @@ class Slots:
 
     @torch.inference_mode()
     def advance(self, first: int, tokens: list[list[int]]) -> Tensor:
-        """Feeds slots first .. first+n-1 their next tokens; returns the logits after each last one (n, vocabulary).
+        """Feeds slots first .. first+n-1 their next tokens; returns the logits after them (n, vocabulary).
 
         Raises ValueError when a sequence would outgrow the context: whoever admits requests must not let it.
         """
