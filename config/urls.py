@@ -9,6 +9,7 @@ from django.views import defaults
 from registry.api import errors
 
 urlpatterns = [
+    path("", include("registry.api.health")),
     path("api/", include("registry.api.urls")),
     path("accounts/", include("allauth.urls")),
 ]

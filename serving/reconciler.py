@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import RegistryError
+from registry.errors import RegistryError, Unavailable
 from registry.selectors import serving as selectors
 from registry.services import serving as services
 from registry.services.serving import Report
@@ -31,17 +31,27 @@ if TYPE_CHECKING:
 TICK_SECONDS = 1.0
 DRAIN_SECONDS = 30.0  # a version that nobody wants any more stays so long: requests in flight, and a way back
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+PATIENCE = 3
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A version that couldn't be loaded, and when it is tried again."""
+    """A version that couldn't be loaded `times` times, and when it is tried again.
 
+    What may pass (the store is away) is told only when it doesn't: a waiting promotion fails by it.
+    """
+
+    version: int
     address: str
     message: str
-    wait: float
+    passing: bool
+    times: int
     again: float
+
+    @property
+    def told(self) -> bool:
+        return not self.passing or self.times >= PATIENCE
 
 
 class Reconciler:
@@ -124,7 +134,7 @@ class Reconciler:
                 self.engine.load(name, materialise(version.manifest, self._cache))
             self._probe(name, version)
         except (LoadRefused, RegistryError, OSError) as error:
-            self._refuse(name, version, str(error))
+            self._refuse(name, version, error)
             return
         self._problems.pop(name, None)
         self._held[name] = {"version": version.pk, "address": version.address, "digest": version.manifest_sha256}
@@ -143,11 +153,15 @@ class Reconciler:
             self.engine.unload(name)
             raise LoadRefused(f"the probe failed: {why}")
 
-    def _refuse(self, name: str, version: AdapterVersion, message: str) -> None:
+    def _refuse(self, name: str, version: AdapterVersion, error: Exception) -> None:
         before = self._problems.get(name)
-        wait = min(before.wait * 2, LONGEST_WAIT) if before else FIRST_WAIT
-        self._problems[name] = Problem(version.address, message, wait, time.monotonic() + wait)
-        log.error("%s can't be loaded, next try in %g s: %s", name, wait, message)
+        times = before.times + 1 if before else 1
+        wait = min(FIRST_WAIT * 2 ** (times - 1), LONGEST_WAIT)
+        passing = isinstance(error, Unavailable | OSError)
+        self._problems[name] = Problem(
+            version.pk, version.address, str(error), passing, times, time.monotonic() + wait
+        )
+        log.error("%s can't be loaded, next try in %g s: %s", name, wait, error)
 
     def _unload_unwanted(self, wanted: set[str], observed: set[str]) -> None:
         for name in wanted | (set(self._unwanted) - observed):
@@ -168,7 +182,11 @@ class Reconciler:
             base_loads=self._state.get("base_loads", 0),
             swap_ms=self._state.get("swap_ms"),
             loaded=tuple(self._held.values()),
-            problems=tuple({"address": p.address, "message": p.message} for p in self._problems.values()),
+            problems=tuple(
+                {"version": p.version, "address": p.address, "message": p.message}
+                for p in self._problems.values()
+                if p.told
+            ),
         )
         now = time.monotonic()
         if self._reported is None or self._reported[1] != report or now - self._reported[0] >= TICK_SECONDS:

@@ -17,8 +17,7 @@ from django.db import close_old_connections
 from registry.access import Act, Caller
 from registry.choices import SERVABLE_BASE_STATES, VersionStatus
 from registry.errors import NotFound, RegistryError
-from registry.selectors import addresses, routing
-from registry.selectors import serving as engines
+from registry.selectors import addresses, engines, routing
 from registry.services import serving
 from serving.auth import Asker, identify
 from serving.schemas import Admission, engine_name
@@ -224,7 +223,7 @@ class Board:
     def refresh(self) -> None:
         self.instances = tuple(
             Instance(row.url, row.base_version_id, frozenset(entry["version"] for entry in row.loaded))
-            for row in engines.fresh()
+            for row in engines.living()
         )
 
     def _watch(self) -> None:

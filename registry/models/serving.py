@@ -11,7 +11,7 @@ from registry.models.base_models import BaseVersion
 
 class ServingInstance(TimestampedModel):
     """One engine of one base version. `loaded` is what it reported last: ``[{"version", "address", "digest"}]``,
-    `problems` what it could not load: ``[{"address", "message"}]``."""
+    `problems` what it could not load: ``[{"version", "address", "message"}]``."""
 
     url = models.URLField(unique=True)
     base_version = models.ForeignKey(BaseVersion, on_delete=models.PROTECT, related_name="instances")

@@ -21,7 +21,6 @@ from registry.models import (
     Worker,
 )
 
-FRESH = timedelta(seconds=5)  # an engine that ticked within this time is there
 WISH_HOLDS = timedelta(minutes=15)
 SHOWN = timedelta(minutes=1)  # an engine that went without a word is listed for so long
 
@@ -44,24 +43,6 @@ def own(by: Caller, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def workers(by: Caller) -> QuerySet[Worker]:
     require_scope(by, Act.READ)
     return Worker.objects.all()
-
-
-def fresh() -> QuerySet[ServingInstance]:
-    """The engines that ticked within the last seconds."""
-    return ServingInstance.objects.filter(last_tick__gt=timezone.now() - FRESH).order_by("url")
-
-
-def has_loaded(version: AdapterVersion) -> bool:
-    """Whether an engine that is there has probed and holds `version`."""
-    rows = fresh().filter(base_version=version.base_version_id)
-    return any(entry["version"] == version.pk for row in rows for entry in row.loaded)
-
-
-def load_problem(version: AdapterVersion) -> str:
-    """Why an engine refused `version`; empty where none did."""
-    rows = fresh().filter(base_version=version.base_version_id)
-    found = [p for row in rows for p in row.problems if p["address"] == version.address]
-    return str(found[0]["message"]) if found else ""
 
 
 def base_version(address: str) -> BaseVersion | None:

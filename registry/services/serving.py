@@ -19,7 +19,7 @@ WISH_AGAIN = timedelta(minutes=1)
 class Report:
     """What an engine said of itself last.
 
-    `loaded`: ``{"version", "address", "digest"}``; `problems`: ``{"address", "message"}``.
+    `loaded`: ``{"version", "address", "digest"}``; `problems`: ``{"version", "address", "message"}``.
     """
 
     engine: str
