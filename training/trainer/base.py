@@ -84,7 +84,8 @@ def load_base(folder: str | Path, *, dtype: str | None, device: torch.device) ->
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         text = f"the base model can't be loaded: {_first_line(error)}"
         raise Failure("bad_base", text, kind="data", param="source") from error
-    base = Base(model.requires_grad_(requires_grad=False).eval().to(device), tokenizer, device)
+    model = model.requires_grad_(requires_grad=False).eval()  # type: ignore[no-untyped-call]
+    base = Base(model.to(device), tokenizer, device)
     _check_head(base)
     return base
 
@@ -132,6 +133,8 @@ def _check_head(base: Base) -> None:
     prompt = torch.arange(1, 9, device=base.device).remainder(base.head.shape[0])[None]
     theirs = base.model(input_ids=prompt, use_cache=False).logits.float()
     ours = (base.hidden(prompt) @ base.head.T).float()
+    if not bool(torch.isfinite(theirs).all()):
+        raise Failure("not_finite", "the base model answers NaN or Inf", kind="data", param="source")
     if not torch.allclose(ours, theirs, rtol=2e-2, atol=2e-2 * float(theirs.abs().max())):
         text = f"{type(base.model).__name__} scales or caps its logits, which training doesn't support yet"
         raise Failure("unsupported_base", text, kind="data", param="source")

@@ -35,6 +35,10 @@ class Spans:
             start -= 1
         return start
 
+    def all_but_first(self) -> list[bool]:
+        """The labels for a loss on everything: nothing predicts the first token."""
+        return [False] + [True] * (len(self.ids) - 1)
+
     def taken(self, positions: Sequence[int]) -> Spans:
         return Spans([self.ids[i] for i in positions], [self.labelled[i] for i in positions])
 

@@ -100,15 +100,14 @@ def encode(
     Raises Failure when a row is too long under `truncation: error`, or no row has a label.
     """
     kept, cut, empty = [], [], []
-    for row, spans in tokenised(rows, tokenizer):
-        if not any(spans.labelled[1:]):
+    for row, whole in tokenised(rows, tokenizer):
+        if not any(whole.labelled[1:]):
             empty.append(row.number)
             continue
-        if len(spans.ids) > reading.max_length:
-            cut.append(row.number)
-            spans = _shortened(row, spans, tokenizer, reading)
-        labelled = spans.labelled if reading.loss_on == "completion" else [False] + [True] * (len(spans.ids) - 1)
-        kept.append((row, spans.ids, labelled))
+        too_long = len(whole.ids) > reading.max_length
+        cut += [row.number] if too_long else []
+        spans = _shortened(row, whole, tokenizer, reading) if too_long else whole
+        kept.append((row, spans.ids, spans.labelled if reading.loss_on == "completion" else spans.all_but_first()))
     if cut and reading.truncation == "error":
         text = f"{_named(cut)} longer than max_length {reading.max_length} tokens; raise it or choose a truncation"
         raise Failure("row_too_long", text, kind="data", param="recipe.truncation")

@@ -1,4 +1,4 @@
-"""The task `inspect`: is this folder a causal LM, and which one? Shapes come from the model class, without weights."""
+"""The task `inspect`: is this folder a causal LM, and which one? Shapes come from the class, without weights."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _skeleton(config: Any) -> Any:
     """The model with its shapes but no weights."""
     try:
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)
+            return AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         text = f"{getattr(config, 'model_type', 'this configuration')} is no causal language model: {error}"
         raise _refused("not_causal_lm", text[:500]) from error
@@ -124,7 +124,7 @@ def _renamed_on_load(model: Any) -> bool:
     """Some classes store tensors under other names (fused experts): only loading can tell what is missing."""
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping  # noqa: PLC0415 - 5.x only
 
-    return bool(get_checkpoint_conversion_mapping(model.config.model_type))
+    return bool(get_checkpoint_conversion_mapping(model.config.model_type))  # type: ignore[no-untyped-call]
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:

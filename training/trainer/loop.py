@@ -104,7 +104,8 @@ class Run:
         text = f"step {self.state.step + 1}: loss {loss}, gradient {norm}; update left out"
         self.channel.emit("warning", code="not_finite", message=text, step=self.state.step + 1)
         if self.state.skipped >= MOST_SKIPPED:
-            text = f"{MOST_SKIPPED} updates in a row were not finite; lower learning_rate (now {self.recipe.learning_rate})"
+            rate = self.recipe.learning_rate
+            text = f"{MOST_SKIPPED} updates in a row were not finite; lower learning_rate (now {rate:g})"
             raise Failure("diverged", text, kind="user", param="recipe.learning_rate")
 
     def _report(self, loss: float, rate: float, norm: float) -> None:

@@ -60,7 +60,8 @@ def _check_memory(base: Base, train: Examples, recipe: Recipe, trainable: int) -
     needed = MASTER_BYTES * trainable + _activation_bytes(base, train, recipe)
     free = _free_memory(base.device)
     if needed > free:
-        text = f"a step needs about {needed / GIB:.1f} GiB beside the base, {free / GIB:.1f} are free; {advice(recipe)}"
+        lack = f"a step needs about {needed / GIB:.1f} GiB beside the base, {free / GIB:.1f} are free"
+        text = f"{lack}; {advice(recipe)}"
         raise Failure("out_of_memory", text, kind="out_of_memory", param="recipe.batch_size")
 
 

@@ -85,7 +85,7 @@ def device_name(device: torch.device) -> str:
 
 
 def _examples(spec: Spec, base: Base, recipe: Recipe, channel: Channel) -> tuple[Examples, Examples]:
-    """Training and validation rows; with train_on `all` the validation rows are trained on, the test rows never."""
+    """Training and validation rows; train_on `all` trains on the validation rows too, never on the test rows."""
     rows = read_rows(spec["rows"])
     reading = Reading(recipe.max_length, recipe.truncation, recipe.loss_on)
     splits = {"train", "validation"} if recipe.train_on == "all" else {"train"}
@@ -137,7 +137,7 @@ def identity_of(spec: Spec, recipe: Recipe) -> str:
 
 
 def _warm_start(layers: dict[str, LoRALinear], folder: str, config: LoraConfig) -> None:
-    """Begin with another adapter's weights. Same modules, ranks and scales, or it would not begin where that one ended."""
+    """Begin where another adapter ended; it must have the same modules, ranks and scales."""
     try:
         load_into(layers, read_adapter(Path(folder)))
         for name, layer in layers.items():
@@ -167,6 +167,7 @@ def _store(  # noqa: PLR0917
     load_into(layers, read_adapter(folder))
     found = next_token(base, prompt)
     if not torch.allclose(expected, found, rtol=0, atol=1e-5):
-        text = f"the saved adapter answers otherwise than the trained one (by {float((expected - found).abs().max()):g})"
+        gap = float((expected - found).abs().max())
+        text = f"the saved adapter answers otherwise than the trained one (by {gap:g})"
         raise Failure("readback_mismatch", text, kind="infrastructure")
     return found
