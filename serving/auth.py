@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 from registry.errors import Unauthenticated
 from registry.selectors import credentials, routing
+from registry.selectors.routing import Booked
 
 if TYPE_CHECKING:
-    from registry.models import ApiToken, Client
+    from registry.models import ApiToken
 
 
 @dataclass(frozen=True)
 class Asker:
     """On whom the request is booked; `token` is None for a client's own key."""
 
-    client: Client
+    client: Booked
     token: ApiToken | None
 
 
@@ -25,9 +26,9 @@ def identify(authorization: str) -> Asker:
     scheme, _, text = authorization.partition(" ")
     text = text.strip()
     if scheme.lower() == "bearer" and text.startswith("plc_"):
-        key = routing.client_key(text)
-        if key is not None:
-            return Asker(key.client, None)
+        client = routing.client_key(text)
+        if client is not None:
+            return Asker(client, None)
     elif scheme.lower() == "bearer":
         token = credentials.api_token(text)
         if token is not None:

@@ -15,15 +15,16 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
 from registry.access import Act, Caller
-from registry.choices import SERVABLE_BASE_STATES, VersionStatus
+from registry.choices import SERVABLE_BASE_STATES
 from registry.errors import NotFound, RegistryError
 from registry.selectors import addresses, engines, routing
+from registry.selectors.routing import Assigned, Booked, Target
 from registry.services import serving
-from serving.auth import Asker, identify
+from serving.auth import identify
 from serving.schemas import Admission, engine_name
 
 if TYPE_CHECKING:
-    from registry.models import AdapterVersion, ApiToken, Assignment, BaseVersion, Client
+    from registry.models import ApiToken, BaseVersion
 
 BOARD_SECONDS = 0.2
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -43,25 +44,24 @@ def admit(authorization: str, model: str, share_key: str) -> Admission:
     return _by_assignment(asker.client, model, share_key)
 
 
-def _by_assignment(client: Client, model: str, share_key: str) -> Admission:
+def _by_assignment(client: Booked, model: str, share_key: str) -> Admission:
     if "/" in model:
         return _by_assigned_address(client, model, share_key)
-    assignment = routing.open_assignment(client, model)
-    if assignment is None:
-        raise NotFound(
-            f"Nothing is assigned to the slot '{model}' of this client; its team assigns an adapter to it.",
-            code="no_assignment",
-            param="model",
-        )
-    return _admitted(client, assignment, chosen_version(assignment, share_key))
+    for assigned in routing.open_assignments(client.id, model):
+        version = chosen_version(assigned, share_key)
+        return _admitted(client, assigned, routing.targets([version])[version])
+    raise NotFound(
+        f"Nothing is assigned to the slot '{model[:100]}' of this client; its team assigns an adapter to it.",
+        code="no_assignment",
+        param="model",
+    )
 
 
-def _by_assigned_address(client: Client, model: str, share_key: str) -> Admission:
+def _by_assigned_address(client: Booked, model: str, share_key: str) -> Admission:
     """A client may also name what it was assigned, as `GET /v1/models` shows it."""
-    for assignment in routing.open_assignments(client):
-        version = chosen_version(assignment, share_key)
-        if model in (version.address, version.adapter.address):
-            return _admitted(client, assignment, version)
+    for assigned, target in _answering(client, share_key):
+        if model in (target.address, f"{target.team}/{target.adapter}"):
+            return _admitted(client, assigned, target)
     raise NotFound(
         f"This key may not use the model '{model[:100]}'; GET /v1/models lists what it may.",
         code="model_not_found",
@@ -69,17 +69,19 @@ def _by_assigned_address(client: Client, model: str, share_key: str) -> Admissio
     )
 
 
-def chosen_version(assignment: Assignment, share_key: str) -> AdapterVersion:
+def _answering(client: Booked, share_key: str) -> list[tuple[Assigned, Target]]:
+    """Each open assignment of the client with the version that answers it."""
+    assigned = routing.open_assignments(client.id)
+    chosen = [chosen_version(each, share_key) for each in assigned]
+    targets = routing.targets(chosen)
+    return [(each, targets[version]) for each, version in zip(assigned, chosen, strict=True)]
+
+
+def chosen_version(assigned: Assigned, share_key: str) -> int:
     """The canary for its percentage of share keys, the same ones each time; else the alias's or pinned version."""
-    if (
-        assignment.canary_version is not None
-        and _share(f"{assignment.pk}:{share_key}") < assignment.canary_percent
-    ):
-        return assignment.canary_version
-    version = assignment.alias.version if assignment.alias else assignment.version
-    if version is None:  # a database constraint forbids it
-        raise NotFound("This assignment names no version.", code="no_assignment")
-    return version
+    if assigned.canary_version is not None and _share(f"{assigned.id}:{share_key}") < assigned.canary_percent:
+        return assigned.canary_version
+    return assigned.version
 
 
 def _share(text: str) -> float:
@@ -87,7 +89,7 @@ def _share(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64 * 100
 
 
-def _by_address(client: Client, token: ApiToken, model: str) -> Admission:
+def _by_address(client: Booked, token: ApiToken, model: str) -> Admission:
     try:
         if "/" not in model:
             return _base_admitted(client, addresses.base_version(model, param="model"))
@@ -96,30 +98,33 @@ def _by_address(client: Client, token: ApiToken, model: str) -> Admission:
         if error.status not in (404, 422):
             raise
         raise NotFound(error.message, code="model_not_found", param="model") from error
-    admission = _admitted(client, None, version)
+    admission = _admitted(client, None, routing.targets([version.pk])[version.pk])
     serving.wish(version=version)
     return admission
 
 
-def _admitted(client: Client, assignment: Assignment | None, version: AdapterVersion) -> Admission:
-    _require_servable(version.address, version.status, version.base_version)
+def _admitted(client: Booked, assigned: Assigned | None, target: Target) -> Admission:
+    if target.refusal:
+        raise NotFound(f"{target.refusal} and can't be served.", code="version_not_servable", param="model")
     return Admission(
-        client=client.pk,
+        client=client.id,
         client_address=client.address,
-        slot=assignment.slot.name if assignment else "",
-        assignment=assignment.pk if assignment else None,
-        version=version.pk,
-        base_version=version.base_version_id,
-        address=version.address,
-        digest=version.manifest_sha256,
-        engine_model=engine_name(version.address, version.manifest_sha256),
+        slot=assigned.slot if assigned else "",
+        assignment=assigned.id if assigned else None,
+        version=target.id,
+        base_version=target.base_version,
+        address=target.address,
+        digest=target.digest,
+        engine_model=engine_name(target.address, target.digest),
     )
 
 
-def _base_admitted(client: Client, base: BaseVersion) -> Admission:
-    _require_servable(base.address, VersionStatus.READY, base)
+def _base_admitted(client: Booked, base: BaseVersion) -> Admission:
+    if base.status not in SERVABLE_BASE_STATES:
+        message = f"{base.address} is {base.status} and can't be served."
+        raise NotFound(message, code="version_not_servable", param="model")
     return Admission(
-        client=client.pk,
+        client=client.id,
         client_address=client.address,
         slot="",
         assignment=None,
@@ -131,42 +136,32 @@ def _base_admitted(client: Client, base: BaseVersion) -> Admission:
     )
 
 
-def _require_servable(address: str, status: str, base: BaseVersion) -> None:
-    if status != VersionStatus.READY or base.status not in SERVABLE_BASE_STATES:
-        why = (
-            f"is {status}" if status != VersionStatus.READY else f"hangs on {base.address}, which is {base.status}"
-        )
-        raise NotFound(f"{address} {why} and can't be served.", code="version_not_servable", param="model")
-
-
 def models(authorization: str) -> list[dict[str, Any]]:
     """Model cards of what the key may name."""
     asker = identify(authorization)
-    return _models_of_team(asker) if asker.token is not None else _models_of_client(asker.client)
+    return _models_of_client(asker.client) if asker.token is None else _models_of_team(asker.token)
 
 
-def _models_of_client(client: Client) -> list[dict[str, Any]]:
+def _models_of_client(client: Booked) -> list[dict[str, Any]]:
     cards = []
-    for assignment in routing.open_assignments(client):
-        version = chosen_version(assignment, "")
-        cards += [_card(assignment.slot.name, version), _card(version.address, version)]
+    for assigned, target in _answering(client, ""):
+        cards += [_card(assigned.slot, target), _card(target.address, target)]
     return list({card["id"]: card for card in cards}.values())
 
 
-def _models_of_team(asker: Asker) -> list[dict[str, Any]]:
-    assert asker.token is not None  # noqa: S101 - the caller has looked
-    cards = [_card(version.address, version) for version in routing.servable(asker.token)]
+def _models_of_team(token: ApiToken) -> list[dict[str, Any]]:
+    cards = [_card(target.address, target) for target in routing.servable(token)]
     return cards + [_base_card(base) for base in routing.servable_bases()]
 
 
-def _card(name: str, version: AdapterVersion) -> dict[str, Any]:
+def _card(name: str, target: Target) -> dict[str, Any]:
     return {
         "id": name,
         "object": "model",
-        "created": int(version.created_at.timestamp()),
-        "owned_by": version.adapter.team.slug,
-        "root": version.address,
-        "parent": version.base_version.address,
+        "created": int(target.created_at.timestamp()),
+        "owned_by": target.team,
+        "root": target.address,
+        "parent": target.base_address,
     }
 
 

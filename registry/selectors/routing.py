@@ -1,8 +1,15 @@
-"""What the chat gateway asks at admission: whose key, which assignment, which version."""
+"""What the chat gateway asks at admission: whose key, which assignment, which version.
+
+Asked for each request, so columns are read and no rows are built: with rows a resolve took four times as long.
+"""
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from registry import credentials
@@ -11,51 +18,119 @@ from registry.choices import SERVABLE_BASE_STATES, VersionStatus
 from registry.models import AdapterVersion, ApiToken, Assignment, BaseVersion, Client, ClientKey
 
 
-def client_key(text: str) -> ClientKey | None:
-    """The living key that `text` is, or None: unknown, expired, revoked and wrong look the same."""
+@dataclass(frozen=True)
+class Booked:
+    """The client on which a request is booked."""
+
+    id: int
+    address: str
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """An open assignment; `version` is the pinned one, or where the alias points now."""
+
+    id: int
+    slot: str
+    version: int
+    canary_version: int | None
+    canary_percent: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """An adapter version as the gateway needs it. `base_status` and `status` may have changed a moment ago."""
+
+    id: int
+    team: str
+    adapter: str
+    number: int
+    digest: str
+    status: str
+    created_at: datetime
+    base_version: int
+    base_name: str
+    base_number: int
+    base_status: str
+
+    @property
+    def address(self) -> str:
+        return f"{self.team}/{self.adapter}@{self.number}"
+
+    @property
+    def base_address(self) -> str:
+        return f"{self.base_name}@{self.base_number}"
+
+    @property
+    def refusal(self) -> str:
+        """Why it can't be served; empty if it can."""
+        if self.status != VersionStatus.READY:
+            return f"{self.address} is {self.status}"
+        if self.base_status not in SERVABLE_BASE_STATES:
+            return f"{self.address} hangs on {self.base_address}, which is {self.base_status}"
+        return ""
+
+
+TARGET = (
+    "pk",
+    "adapter__team__slug",
+    "adapter__name",
+    "number",
+    "manifest_id",
+    "status",
+    "created_at",
+    "base_version_id",
+    "base_version__base_model__name",
+    "base_version__number",
+    "base_version__status",
+)
+
+
+def client_key(text: str) -> Booked | None:
+    """The client whose living key `text` is, or None: unknown, expired, revoked and wrong look the same."""
     parts = credentials.split("plc", text)
     if parts is None:
         return None
     prefix, secret = parts
     alive = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
-    rows = ClientKey.objects.select_related("client__team")
-    key = rows.filter(alive, prefix=prefix, revoked_at__isnull=True).first()
-    return key if key is not None and credentials.matches(secret, key.sha256) else None
+    keys = ClientKey.objects.filter(alive, prefix=prefix, revoked_at__isnull=True)
+    for sha256, client, team, name in keys.values_list("sha256", "client", "client__team__slug", "client__name"):
+        if credentials.matches(secret, sha256):
+            return Booked(client, f"{team}/{name}")
+    return None
 
 
-def open_assignments(client: Client) -> QuerySet[Assignment]:
-    """What answers the client's slots now."""
+def open_assignments(client: int, slot: str | None = None) -> list[Assigned]:
+    """What answers the client's slots now, or that one slot."""
     now = timezone.now()
     still = Q(valid_to__isnull=True) | Q(valid_to__gt=now)
-    versions = [
-        f"{path}__{name}"
-        for path in ("version", "alias__version", "canary_version")
-        for name in ("adapter__team", "base_version__base_model")
-    ]
-    return (
-        Assignment.objects.filter(still, slot__client=client, valid_from__lte=now)
-        .select_related("slot", *versions)
-        .order_by("slot__name")
-    )
+    rows = Assignment.objects.filter(still, slot__client=client, valid_from__lte=now)
+    if slot is not None:
+        rows = rows.filter(slot__name=slot)
+    reached = Coalesce(F("version"), F("alias__version"))
+    columns = rows.values_list("pk", "slot__name", reached, "canary_version", "canary_percent")
+    return [Assigned(*row) for row in columns]
 
 
-def open_assignment(client: Client, slot: str) -> Assignment | None:
-    return open_assignments(client).filter(slot__name=slot).first()
+def targets(versions: list[int]) -> dict[int, Target]:
+    """The versions with these ids, by id."""
+    rows = AdapterVersion.objects.filter(pk__in=versions).values_list(*TARGET)
+    return {row[0]: Target(*row) for row in rows}
 
 
-def internal_client(token: ApiToken) -> Client:
+def internal_client(token: ApiToken) -> Booked:
     """The built-in client on which the traffic of a team's tokens is booked. Raises Forbidden without `serve`."""
-    by = Caller(token=token)
-    require(by, Act.SERVE, token.team)
-    return Client.objects.select_related("team").get(team=token.team, builtin=True)
+    require(Caller(token=token), Act.SERVE, token.team)
+    client = Client.objects.select_related("team").get(team=token.team_id, builtin=True)
+    return Booked(client.pk, client.address)
 
 
-def servable(token: ApiToken) -> QuerySet[AdapterVersion]:
+def servable(token: ApiToken) -> list[Target]:
     """Every ready version of the token's team whose base may still be served."""
     rows = AdapterVersion.objects.filter(
         adapter__team=token.team_id, status=VersionStatus.READY, base_version__status__in=SERVABLE_BASE_STATES
     )
-    return rows.select_related("adapter__team", "base_version__base_model").order_by("adapter__name", "number")
+    return [Target(*row) for row in rows.order_by("adapter__name", "number").values_list(*TARGET)]
 
 
 def servable_bases() -> QuerySet[BaseVersion]:
