@@ -47,3 +47,8 @@ def database(name: str, default: str) -> dict[str, object]:
 def snapshot() -> dict[str, str]:
     """The whole environment, to hand on to a child process."""
     return dict(os.environ)
+
+
+def some(names: str) -> dict[str, str]:
+    """Those of the space-separated variables that are set."""
+    return {name: os.environ[name] for name in names.split() if name in os.environ}

@@ -29,6 +29,11 @@ STORE = env.text("PLETHORA_STORE") or (HOME / "store").as_uri()
 S3_ENDPOINT = env.text("PLETHORA_S3_ENDPOINT")
 BASE_ROOTS = [Path(root).expanduser().resolve() for root in env.words("PLETHORA_BASE_ROOTS", str(HOME / "bases"))]
 DEVICES = env.words("PLETHORA_DEVICES")
+# What a training child gets of our environment: never a password, a token or the address of a database.
+CHILD_ENVIRONMENT = env.some(
+    "PATH HOME LANG LC_ALL TMPDIR LD_LIBRARY_PATH VIRTUAL_ENV OMP_NUM_THREADS MKL_NUM_THREADS CUDA_HOME"
+    " CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES"
+)
 LEASE_SECONDS = env.number("PLETHORA_LEASE_SECONDS", 60)
 MAX_UPLOAD_BYTES = env.integer("PLETHORA_MAX_UPLOAD_BYTES", 2 * 1024**3)
 DEVICE_HOUR_PRICE = env.number("PLETHORA_DEVICE_HOUR_PRICE", 2.0)
@@ -183,6 +188,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 2,
     "socket_connect_timeout": 2,
     "visibility_timeout": 3600,
+    # Only memory:// polls its queue, and a second (the default) is long for what lies in the same process.
+    **({"polling_interval": 0.1} if CELERY_BROKER_URL.startswith("memory://") else {}),
 }
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -20,8 +20,8 @@ from django.db.models.functions import Now
 from registry.access import SYSTEM, Act, Caller, fetch
 from registry.choices import FINAL_JOB_STATES, HELD_JOB_STATES, FailureClass, JobKind, JobState
 from registry.errors import Conflict, Fenced
-from registry.models import Job, JobCheckpoint, JobEvent, JobMetric, Manifest, Team
-from registry.services import audit
+from registry.models import Evaluation, Job, JobCheckpoint, JobEvent, JobMetric, Manifest, Team
+from registry.services import audit, unfinished
 
 MAX_LOST = 3
 RESEND_AFTER = timedelta(seconds=30)
@@ -136,12 +136,15 @@ def checkpoint(attempt: Attempt, step: int, manifest: Manifest) -> None:
     JobCheckpoint.objects.filter(job=attempt.job, step__lt=step).delete()
 
 
-def committing(attempt: Attempt) -> None:
-    """The results are being stored; from here a cancel comes too late."""
-    changed = attempt.rows.filter(cancel_requested=False).update(state=JobState.COMMITTING, lease_until=_lease())
-    if changed != 1:
-        raise Fenced(f"job {attempt.job.pk} attempt {attempt.number} was cancelled or taken over")
-    add_event(attempt.job, "committing", {})
+def committing(attempt: Attempt) -> bool:
+    """The results are being stored, and a cancel comes too late from here; False where one came before."""
+    with transaction.atomic():
+        if attempt.rows.filter(cancel_requested=False).update(state=JobState.COMMITTING, lease_until=_lease()):
+            add_event(attempt.job, "committing", {})
+            return True
+    if attempt.rows.filter(cancel_requested=True).exists():
+        return False
+    raise Fenced(f"job {attempt.job.pk} attempt {attempt.number}")
 
 
 def succeed(attempt: Attempt, *, result: dict[str, Any], cost: dict[str, Any]) -> None:
@@ -208,6 +211,17 @@ def due(limit: int = 100) -> list[int]:
         Q(sent_at__isnull=True) | Q(sent_at__lt=Now() - Value(RESEND_AFTER))
     )
     return list(waiting.order_by("-priority", "created_at", "pk").values_list("pk", flat=True)[:limit])
+
+
+def suits(job_id: int, *, devices: int) -> bool:
+    """Whether a worker with that many devices may take the job; one that needs none runs anywhere."""
+    return Job.objects.filter(pk=job_id, devices__lte=devices).exists()
+
+
+def held() -> set[str]:
+    """`<job>-<attempt>` of every attempt that holds its job now."""
+    rows = Job.objects.filter(state__in=HELD_JOB_STATES).values_list("pk", "attempt")
+    return {f"{job_id}-{attempt}" for job_id, attempt in rows}
 
 
 def mark_sent(job_id: int) -> None:
@@ -277,9 +291,11 @@ def _write(attempt: Attempt, **fields: Any) -> None:
 
 
 def _close(job: Job, outcome: str, data: dict[str, Any]) -> None:
-    """At a final state: the last event, the checkpoints released, the audit."""
+    """At a final state: the last event, the checkpoints released, what it was to make ended with it, the audit."""
     add_event(job, outcome, data)
     JobCheckpoint.objects.filter(job=job).delete()
+    if outcome != "succeeded":
+        unfinished.end(job, str(data.get("message") or f"Its job was {outcome}."))
     by = SYSTEM.behalf(job.on_behalf_of or (job.created_by.email if job.created_by else ""))
     audit.record(by, f"job.{outcome}", f"job:{job.pk}", team=job.team, after={"kind": job.kind, **data})
 
