@@ -58,11 +58,12 @@ def _without_secrets(data: Any) -> Any:
 def fingerprint(request: Request) -> str:
     """sha256 over method, path and body; of an upload, over its fields and its files' bytes."""
     sha = hashlib.sha256(f"{request.method} {request.get_full_path()}\n{fields_of(request)}".encode())
-    for name, file in sorted(request.FILES.items()):
-        sha.update(f"\n{name}:{file.name}:".encode())
-        for block in file.chunks():
-            sha.update(block)
-        file.seek(0)
+    for name, files in sorted(request.FILES.lists()):
+        for file in files:
+            sha.update(f"\n{name}:{file.name}:".encode())
+            for block in file.chunks():
+                sha.update(block)
+            file.seek(0)
     return sha.hexdigest()
 
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-NOUNS = ["teams", "tokens", "aliases", "clients", "lineage", "audit", "serving", "receipts"]
+NOUNS = [
+    "teams",
+    "tokens",
+    "base_models",
+    "datasets",
+    "adapters",
+    "adapter_versions",
+    "aliases",
+    "clients",
+    "lineage",
+    "audit",
+    "serving",
+    "receipts",
+]
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

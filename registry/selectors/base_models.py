@@ -76,6 +76,13 @@ def change_between(old: Fingerprints, new: Fingerprints) -> BaseChange:
     return BaseChange.NONE
 
 
+def distinct_tokenizers() -> list[BaseVersion]:
+    """One current base version for each tokenizer that is in use."""
+    current = BaseVersion.objects.filter(current_of__isnull=False, manifest__isnull=False)
+    rows = current.select_related("base_model", "manifest").defer("module_table").order_by("pk")
+    return list({row.tokenizer_sha256: row for row in rows}.values())
+
+
 @dataclass(frozen=True)
 class Impact:
     """What activating a version means: names of the caller's own, counts of the others'."""

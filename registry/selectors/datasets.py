@@ -6,9 +6,9 @@ import json
 from itertools import islice
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
-from registry.access import Act, Caller, visible
+from registry.access import Act, Caller, fetch, visible
 from registry.choices import DatasetStatus
 from registry.errors import Conflict, NotFound
 from registry.models import Dataset, DatasetVersion
@@ -17,7 +17,7 @@ from registry.selectors import addresses, stored
 
 def listing(by: Caller, *, team: str = "", vertical: str = "", status: str = "", q: str = "") -> QuerySet[Dataset]:
     """What the caller may read; `status` is that of any of its versions."""
-    rows = visible(by, Dataset.objects.select_related("team"))
+    rows = visible(by, _datasets())
     rows = rows.filter(team__slug=team) if team else rows
     rows = rows.filter(vertical=vertical) if vertical else rows
     rows = rows.filter(name__icontains=q) if q else rows
@@ -27,7 +27,13 @@ def listing(by: Caller, *, team: str = "", vertical: str = "", status: str = "",
 
 
 def one(by: Caller, act: Act, team: str, name: str) -> Dataset:
-    return addresses.dataset_of(by, act, team, name)
+    return fetch(by, act, _datasets(), team__slug=team, name=name)
+
+
+def _datasets() -> QuerySet[Dataset]:
+    """With `latest`, the number of the highest ready version."""
+    ready = DatasetVersion.objects.filter(dataset=OuterRef("pk"), status=DatasetStatus.READY).order_by("-number")
+    return Dataset.objects.select_related("team").annotate(latest=Subquery(ready.values("number")[:1]))
 
 
 def versions(by: Caller, dataset: Dataset, *, status: str = "") -> QuerySet[DatasetVersion]:

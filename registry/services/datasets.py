@@ -14,7 +14,7 @@ from registry.access import SYSTEM, Act, Caller, require
 from registry.choices import DATASET_TRANSITIONS, DatasetStatus, JobKind
 from registry.errors import Conflict, Invalid
 from registry.models import Dataset, DatasetTokens, DatasetVersion, Job, Team
-from registry.services import artifacts, audit, destruction, jobs
+from registry.services import artifacts, audit, jobs
 from registry.services.artifacts import Stored
 from registry.services.numbers import allot
 from registry.services.version_states import move_status
@@ -88,20 +88,18 @@ def accept(
     return version
 
 
-def reject(*, version: DatasetVersion, row_format: str, report: dict[str, Any], reason: str) -> DatasetVersion:
-    """Rows are broken: the report stays, the bytes go."""
-    fields = {"format": row_format, "report": report, "status_reason": reason, "status_at": timezone.now()}
-    move_status(version, DATASET_TRANSITIONS, DatasetStatus.REJECTED, **fields)
-    destruction.condemn([version.source])
-    _record(version, "dataset_version.rejected", {"status": DatasetStatus.REJECTED}, reason=reason)
-    return version
+def report_broken(*, version: DatasetVersion, row_format: str, report: dict[str, Any]) -> None:
+    """Rows are broken: keep the report. The job fails next, and with it the version is rejected (`unfinished`)."""
+    validating = DatasetVersion.objects.filter(pk=version.pk, status=DatasetStatus.VALIDATING)
+    validating.update(format=row_format, report=report)
 
 
-def count_tokens(*, version: DatasetVersion, tokenizer_sha256: str, count: int) -> None:
-    """Keep how many tokens the version has for one tokenizer; the first count stands."""
-    DatasetTokens.objects.get_or_create(
-        dataset_version=version, tokenizer_sha256=tokenizer_sha256, defaults={"count": count}
-    )
+def count_tokens(*, version: DatasetVersion, counts: dict[str, int]) -> None:
+    """Keep how many tokens the version has by each tokenizer's digest; the first count stands."""
+    for tokenizer_sha256, count in counts.items():
+        DatasetTokens.objects.get_or_create(
+            dataset_version=version, tokenizer_sha256=tokenizer_sha256, defaults={"count": count}
+        )
 
 
 def validating(*, job: Job) -> DatasetVersion:

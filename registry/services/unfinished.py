@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils import timezone
+
 from registry.choices import BaseStatus, DatasetStatus, VersionStatus
 from registry.models import AdapterVersion, BaseVersion, DatasetVersion, Job
 from registry.services import destruction
@@ -17,7 +19,7 @@ def end(job: Job, reason: str) -> None:
     # Read before they change: nothing of what was refused is kept.
     ended = [version.source for version in datasets.select_related("source")]
     ended += [version.manifest for version in adapters.select_related("manifest")]
-    datasets.update(status=DatasetStatus.REJECTED, status_reason=reason)
+    datasets.update(status=DatasetStatus.REJECTED, status_reason=reason, status_at=timezone.now())
     adapters.update(status=VersionStatus.REJECTED, status_reason=reason)
     if ended:
         destruction.condemn(ended)

@@ -11,7 +11,7 @@ from django.conf import settings
 from registry.storage.local import LocalStore
 from registry.storage.store import Full, Missing, Store, StoreError
 
-__all__ = ["Full", "Missing", "Store", "StoreError", "artifact_key", "store"]
+__all__ = ["Full", "Missing", "Store", "StoreError", "artifact_key", "bucket", "store"]
 
 
 @cache
@@ -27,6 +27,11 @@ def _at(url: str, endpoint: str) -> Store:
 
 def store() -> Store:
     return _at(settings.STORE, settings.S3_ENDPOINT)
+
+
+def bucket(name: str, prefix: str) -> Store:
+    """Another bucket of the same S3 service: read there, never write."""
+    return _at(f"s3://{name}/{prefix.strip('/')}", settings.S3_ENDPOINT)
 
 
 def artifact_key(sha256: str) -> str:

@@ -1,0 +1,271 @@
+"""Adapter versions: imports, details, files, comparison, and the ends of their life."""
+
+from __future__ import annotations
+
+import zipfile
+from tempfile import TemporaryFile
+from typing import Any
+
+from django.http import FileResponse
+from django.http.response import HttpResponseBase
+from django.urls import path
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access import Act
+from registry.api.fields import Reason, person
+from registry.api.files import UploadView, download, received
+from registry.api.views import View
+from registry.choices import VersionStatus
+from registry.models import AdapterVersion, Evaluation
+from registry.selectors import adapters as selectors
+from registry.selectors import addresses, cards, stored
+from registry.services import imports, version_states
+
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same version gives the same bytes
+
+
+class ImportIn(serializers.Serializer[Any]):
+    base_version = serializers.IntegerField(min_value=1, max_value=addresses.LARGEST)
+
+
+class EvaluationOut(serializers.ModelSerializer[Evaluation]):
+    id = serializers.CharField(source="pk")
+    on_base = serializers.CharField(source="on_base.address")
+    dataset = serializers.CharField(source="dataset_version.address")
+
+    class Meta:
+        model = Evaluation
+        fields = [
+            "id",
+            "on_base",
+            "dataset",
+            "split",
+            "state",
+            "loss",
+            "perplexity",
+            "bits_per_byte",
+            "token_accuracy",
+            "checks",
+            "rows",
+            "tokens",
+        ]
+
+
+class Listed(serializers.ListSerializer[Any]):
+    """Asks for the staleness of the whole page at once."""
+
+    def to_representation(self, data: Any) -> list[Any]:
+        rows = list(data)
+        self.child.reasons = selectors.stale_reasons(rows)  # type: ignore[union-attr]
+        return super().to_representation(rows)
+
+
+class VersionOut(serializers.ModelSerializer[AdapterVersion]):
+    base = serializers.SerializerMethodField()
+    dataset = serializers.SerializerMethodField()
+    job = serializers.CharField(source="job_id", allow_null=True)
+    error = serializers.JSONField(source="job.error", default=None)
+    progress = serializers.JSONField(source="job.progress", default=dict)
+    share_of_base = serializers.SerializerMethodField()
+    manifest = serializers.JSONField(source="manifest.files")
+    manifest_sha256 = serializers.CharField()
+    evaluations = EvaluationOut(many=True)
+    stale = serializers.SerializerMethodField()
+    aliases = serializers.SerializerMethodField()
+    created_by = serializers.SerializerMethodField()
+    reasons: dict[int, list[dict[str, Any]]] | None = None
+
+    class Meta:
+        model = AdapterVersion
+        list_serializer_class = Listed
+        fields = [
+            "number",
+            "status",
+            "status_reason",
+            "address",
+            "base",
+            "dataset",
+            "job",
+            "error",
+            "progress",
+            "method",
+            "rank",
+            "alpha",
+            "target_modules",
+            "trainable_parameters",
+            "share_of_base",
+            "bytes",
+            "manifest",
+            "manifest_sha256",
+            "evaluations",
+            "stale",
+            "aliases",
+            "peft_loadable",
+            "vllm_servable",
+            "vllm_reason",
+            "created_at",
+            "created_by",
+        ]
+
+    def get_base(self, row: AdapterVersion) -> dict[str, Any]:
+        return {"model": row.base_version.base_model.name, "version": row.base_version.number}
+
+    def get_dataset(self, row: AdapterVersion) -> dict[str, str] | None:
+        trained = row.dataset_version
+        return {"address": trained.address, "sha256": trained.sha256} if trained else None
+
+    def get_share_of_base(self, row: AdapterVersion) -> float | None:
+        whole = row.base_version.parameter_count
+        return row.trainable_parameters / whole if whole and row.trainable_parameters is not None else None
+
+    def get_stale(self, row: AdapterVersion) -> dict[str, list[dict[str, Any]]]:
+        known = self.reasons if self.reasons is not None else selectors.stale_reasons([row])
+        return {"reasons": known.get(row.pk, [])}
+
+    def get_aliases(self, row: Any) -> list[str]:
+        return [alias.name for alias in row.living_aliases]
+
+    def get_created_by(self, row: AdapterVersion) -> str | None:
+        return person(row.created_by)
+
+
+class VersionFilters(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=VersionStatus.choices, required=False)
+
+
+class CompareQuery(serializers.Serializer[Any]):
+    left = serializers.CharField(max_length=64)
+    right = serializers.CharField(max_length=64)
+
+
+class Versions(UploadView):
+    @extend_schema(parameters=[VersionFilters], responses={200: VersionOut(many=True)})
+    def get(self, request: Request, team: str, name: str) -> Response:
+        adapter = selectors.one(self.by, Act.READ, team, name)
+        rows = selectors.versions(self.by, adapter, **self.parse(VersionFilters, request.query_params))
+        return self.page(rows, VersionOut, ordering="-number")
+
+    @extend_schema(
+        request={
+            "multipart/form-data": {
+                "type": "object",
+                "properties": {
+                    "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                    "base_version": {"type": "integer"},
+                },
+                "required": ["files", "base_version"],
+            }
+        },
+        responses={202: VersionOut},
+    )
+    def post(self, request: Request, team: str, name: str) -> Response:
+        adapter = selectors.one(self.by, Act.TRAIN, team, name)
+        number = self.parse(ImportIn)["base_version"]
+        base = addresses.base_version(f"{adapter.base_model.name}@{number}", param="base_version")
+        with received(request, "files") as files:
+            made = imports.create(by=self.by, adapter=adapter, base_version=base, files=files)
+        return self.one(_words(self, Act.TRAIN, made), 202)
+
+
+class OneVersion(View):
+    @extend_schema(responses={200: VersionOut})
+    def get(self, request: Request, team: str, name: str, ref: str) -> Response:
+        return self.one(VersionOut(selectors.version(self.by, Act.READ, team, name, ref)).data)
+
+
+class File(View):
+    @extend_schema(responses={200: OpenApiTypes.BINARY, 206: OpenApiTypes.BINARY, 302: None})
+    def get(self, request: Request, team: str, name: str, ref: str, file: str) -> HttpResponseBase:
+        version = selectors.version(self.by, Act.READ, team, name, ref)
+        digest, size = selectors.file(version, file)
+        return download(request, digest, size, filename=file)
+
+
+class Zip(View):
+    @extend_schema(responses={200: OpenApiTypes.BINARY})
+    def get(self, request: Request, team: str, name: str, ref: str) -> HttpResponseBase:
+        version = selectors.version(self.by, Act.READ, team, name, ref)
+        return FileResponse(
+            _packed(version),
+            as_attachment=True,
+            filename=f"{name}-{version.number}.zip",
+            headers={"ETag": f'"{version.manifest_sha256}"'},
+        )
+
+
+def _packed(version: AdapterVersion) -> Any:
+    """A PEFT folder with its model card. Stored, not deflated: weights don't shrink."""
+    files = selectors.downloadable(version)
+    spool = TemporaryFile()  # noqa: SIM115 - the response closes it
+    with zipfile.ZipFile(spool, "w", zipfile.ZIP_STORED) as archive:
+        for path_, entry in files.items():
+            info = zipfile.ZipInfo(path_, ZIP_EPOCH)
+            info.file_size = int(entry["size"])
+            with archive.open(info, "w") as out:
+                for block in stored.blocks(str(entry["sha256"])):
+                    out.write(block)
+        archive.writestr(zipfile.ZipInfo("README.md", ZIP_EPOCH), cards.card(version))
+    spool.seek(0)
+    return spool
+
+
+class Compare(View):
+    @extend_schema(parameters=[CompareQuery], responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request, team: str, name: str) -> Response:
+        query = self.parse(CompareQuery, request.query_params)
+        sides = {
+            side: VersionOut(selectors.version(self.by, Act.READ, team, name, query[side])).data
+            for side in ("left", "right")
+        }
+        return self.one({**sides, "differences": _differences(sides["left"], sides["right"])})
+
+
+COMPARED = (
+    "base", "dataset", "method", "rank", "alpha", "target_modules", "trainable_parameters", "bytes",
+    "manifest_sha256",
+)  # fmt: skip
+
+
+def _differences(left: Any, right: Any) -> dict[str, dict[str, Any]]:
+    return {key: {"left": left[key], "right": right[key]} for key in COMPARED if left[key] != right[key]}
+
+
+ACTS = {
+    "archive": version_states.archive,
+    "withdraw": version_states.withdraw,
+    "quarantine": version_states.quarantine,
+    "restore": version_states.restore,
+}
+
+
+class End(View):
+    """`archive`, `withdraw`, `quarantine` or `restore`."""
+
+    act = ""
+
+    @extend_schema(request=Reason, responses={200: VersionOut})
+    def post(self, request: Request, team: str, name: str, ref: str) -> Response:
+        version = selectors.version(self.by, Act.PUBLISH, team, name, ref)
+        done = ACTS[self.act](by=self.by, version=version, **self.parse(Reason))
+        return self.one(_words(self, Act.PUBLISH, done))
+
+
+def _words(view: View, act: Act, version: AdapterVersion) -> Any:
+    adapter = version.adapter
+    row = selectors.version(view.by, act, adapter.team.slug, adapter.name, str(version.number))
+    return VersionOut(row).data
+
+
+ONE = "adapters/<str:team>/<str:name>"
+urlpatterns = [
+    path(f"{ONE}/compare", Compare.as_view()),
+    path(f"{ONE}/versions", Versions.as_view()),
+    path(f"{ONE}/versions/<str:ref>", OneVersion.as_view()),
+    path(f"{ONE}/versions/<str:ref>/files/<path:file>", File.as_view()),
+    path(f"{ONE}/versions/<str:ref>/archive.zip", Zip.as_view()),
+    *[path(f"{ONE}/versions/<str:ref>/{act}", End.as_view(act=act)) for act in ACTS],
+]

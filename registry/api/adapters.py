@@ -1,0 +1,142 @@
+"""Adapters: a team's named LoRAs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access import Act
+from registry.api.fields import SlugField
+from registry.api.views import View
+from registry.choices import VersionStatus
+from registry.models import Adapter
+from registry.selectors import adapters as selectors
+from registry.selectors import addresses, teams
+from registry.services import adapters as services
+
+
+class AdapterIn(serializers.Serializer[Any]):
+    team = serializers.CharField(max_length=63)
+    name = SlugField()
+    vertical = SlugField()
+    base_model = serializers.CharField(max_length=63)
+    description = serializers.CharField(max_length=10_000, required=False, allow_blank=True, default="")
+    labels = serializers.DictField(child=serializers.CharField(max_length=200), required=False, default=dict)
+
+
+class AdapterChange(serializers.Serializer[Any]):
+    vertical = SlugField(required=False)
+    description = serializers.CharField(max_length=10_000, required=False, allow_blank=True)
+    labels = serializers.DictField(child=serializers.CharField(max_length=200), required=False)
+
+
+class Listed(serializers.ListSerializer[Any]):
+    """Asks for the staleness of the whole page at once."""
+
+    def to_representation(self, data: Any) -> list[Any]:
+        rows = list(data)
+        self.child.reasons = selectors.stale_adapters(rows)  # type: ignore[union-attr]
+        return super().to_representation(rows)
+
+
+class AdapterOut(serializers.ModelSerializer[Adapter]):
+    team = serializers.CharField(source="team.slug")
+    base_model = serializers.CharField(source="base_model.name")
+    labels = serializers.SerializerMethodField()
+    current_version = serializers.SerializerMethodField()
+    aliases = serializers.SerializerMethodField()
+    stale = serializers.SerializerMethodField()
+    reasons: dict[int, list[dict[str, Any]]] | None = None
+
+    class Meta:
+        model = Adapter
+        list_serializer_class = Listed
+        fields = [
+            "address",
+            "team",
+            "name",
+            "vertical",
+            "base_model",
+            "description",
+            "labels",
+            "current_version",
+            "aliases",
+            "stale",
+            "created_at",
+        ]
+
+    def get_labels(self, row: Any) -> dict[str, str]:
+        return {label.key: label.value for label in row.labels.all()}
+
+    def get_current_version(self, row: Any) -> int | None:
+        number: int | None = row.production if row.production is not None else row.highest
+        return number
+
+    def get_aliases(self, row: Any) -> dict[str, int]:
+        return {alias.name: alias.version.number for alias in row.living_aliases}
+
+    def get_stale(self, row: Any) -> dict[str, list[dict[str, Any]]]:
+        known = self.reasons if self.reasons is not None else selectors.stale_adapters([row])
+        return {"reasons": known.get(row.pk, [])}
+
+
+class Filters(serializers.Serializer[Any]):
+    team = serializers.CharField(required=False, max_length=63)
+    vertical = serializers.CharField(required=False, max_length=63)
+    base_model = serializers.CharField(required=False, max_length=63)
+    status = serializers.ChoiceField(choices=VersionStatus.choices, required=False)
+    stale = serializers.BooleanField(required=False, allow_null=True, default=None)
+    q = serializers.CharField(required=False, max_length=100)
+    order_by = serializers.ChoiceField(choices=selectors.ORDERS, required=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        # `label` is an attribute of every serializer, so the field can't be declared as one.
+        return {**super().get_fields(), "label": serializers.RegexField(r"^[^:]{1,63}:.{0,200}$", required=False)}
+
+    def validate_label(self, value: str) -> tuple[str, str]:
+        key, _, rest = value.partition(":")
+        return key, rest
+
+
+class Adapters(View):
+    @extend_schema(parameters=[Filters], responses={200: AdapterOut(many=True)})
+    def get(self, request: Request) -> Response:
+        filters = self.parse(Filters, request.query_params)
+        ordering = filters.pop("order_by", "-pk")
+        return self.page(selectors.listing(self.by, **filters), AdapterOut, ordering=ordering)
+
+    @extend_schema(request=AdapterIn, responses={201: AdapterOut})
+    def post(self, request: Request) -> Response:
+        data = self.parse(AdapterIn)
+        team = teams.team(self.by, Act.TRAIN, data.pop("team"))
+        base = addresses.base_model(data.pop("base_model"))
+        made = services.create(by=self.by, team=team, base_model=base, **data)
+        return self.one(_words(self, made), 201)
+
+
+class OneAdapter(View):
+    @extend_schema(responses={200: AdapterOut})
+    def get(self, request: Request, team: str, name: str) -> Response:
+        return self.one(AdapterOut(selectors.one(self.by, Act.READ, team, name)).data)
+
+    @extend_schema(request=AdapterChange, responses={200: AdapterOut})
+    def patch(self, request: Request, team: str, name: str) -> Response:
+        adapter = selectors.one(self.by, Act.TRAIN, team, name)
+        self.match(lambda: AdapterOut(adapter).data)
+        changed = services.change(by=self.by, adapter=adapter, **self.parse(AdapterChange))
+        return self.one(_words(self, changed))
+
+
+def _words(view: View, adapter: Adapter) -> Any:
+    return AdapterOut(selectors.one(view.by, Act.TRAIN, adapter.team.slug, adapter.name)).data
+
+
+urlpatterns = [
+    path("adapters", Adapters.as_view()),
+    path("adapters/<str:team>/<str:name>", OneAdapter.as_view()),
+]

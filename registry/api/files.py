@@ -1,0 +1,100 @@
+"""Files in and out: multipart uploads as paths, downloads with Range and the digest as ETag."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.request import Request
+
+from registry.api.views import View
+from registry.errors import Invalid, Malformed, TooLarge
+from registry.selectors import stored
+
+MOST_FILES = 100
+RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+FRAME = 1024 * 1024  # what the multipart around the files may add
+
+
+class UploadView(View):
+    """A view that takes multipart; a body that is too large is refused before it is read."""
+
+    parser_classes = [MultiPartParser, JSONParser]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdigit() and int(length) > settings.MAX_UPLOAD_BYTES + FRAME:
+            raise TooLarge(f"At most {settings.MAX_UPLOAD_BYTES:,} bytes can be uploaded at once.")
+        super().initial(request, *args, **kwargs)
+
+
+@contextmanager
+def received(request: Request, field: str) -> Iterator[dict[str, Path]]:
+    """The uploads of one field as files, by name; gone when the block ends. Raises Invalid where there is none."""
+    uploads = request.FILES.getlist(field)
+    if not uploads or len(uploads) > MOST_FILES:
+        text = f"Send 1 to {MOST_FILES} files as multipart/form-data in the field '{field}'."
+        raise Invalid(text, param=field, errors=[{"param": field, "code": "required", "message": text}])
+    with TemporaryDirectory(prefix="upload-") as folder:
+        paths: dict[str, Path] = {}
+        for index, upload in enumerate(uploads):
+            path = Path(folder) / str(index)
+            with path.open("wb") as out:
+                for block in upload.chunks():
+                    out.write(block)
+            paths[_name(upload.name, field, paths)] = path
+        yield paths
+
+
+def _name(name: str | None, field: str, taken: dict[str, Path]) -> str:
+    if not name or name in taken or not name.isprintable():
+        text = f"Each file of '{field}' needs a name of its own."
+        raise Invalid(text, param=field, errors=[{"param": field, "code": "bad_name", "message": text}])
+    return name
+
+
+def download(request: Request, sha256: str, size: int, *, filename: str) -> HttpResponseBase:
+    """A stored file: a redirect where the store can answer itself, else streamed, whole or the asked range."""
+    tag = f'"{sha256}"'
+    if request.headers.get("If-None-Match") in (tag, "*"):
+        return HttpResponse(status=304, headers={"ETag": tag})
+    address = stored.presigned(sha256, filename=filename)
+    if address:
+        return HttpResponseRedirect(address, headers={"ETag": tag})
+    start, stop = _span(request, size, tag)
+    response: HttpResponseBase
+    if start >= stop and size:
+        response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+        return response
+    stored.open_bytes(sha256).close()  # a missing object must be a 404, not a broken stream
+    response = StreamingHttpResponse(stored.blocks(sha256, start, stop), content_type="application/octet-stream")
+    if (start, stop) != (0, size):
+        response.status_code = 206
+        response["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    response["Content-Length"] = str(stop - start)
+    response["Accept-Ranges"] = "bytes"
+    response["ETag"] = tag
+    response["Content-Disposition"] = f'attachment; filename="{Path(filename).name}"'
+    return response
+
+
+def _span(request: Request, size: int, tag: str) -> tuple[int, int]:
+    """Start and stop of the asked bytes. Several ranges at once, or a stale If-Range, give the whole file."""
+    text = request.headers.get("Range", "")
+    if not text or request.headers.get("If-Range", tag) != tag or "," in text:
+        return 0, size
+    found = RANGE.fullmatch(text.strip())
+    if found is None or found.groups() == ("", ""):
+        raise Malformed("Range must be bytes=first-last.", param="Range")
+    first, last = found.groups()
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size

@@ -1,0 +1,119 @@
+"""Adapter versions that come from outside: a PEFT folder, checked by a job against its base version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from registry.access import SYSTEM, Act, Caller, require
+from registry.choices import SERVABLE_BASE_STATES, VERSION_TRANSITIONS, JobKind, VersionStatus
+from registry.errors import Conflict, Invalid
+from registry.models import Adapter, AdapterVersion, BaseVersion, Job
+from registry.services import artifacts, audit, jobs
+from registry.services.numbers import allot
+from registry.services.version_states import move_status
+from registry.weights import AdapterFacts
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+KEPT = (CONFIG, WEIGHTS)
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+
+
+def create(
+    *, by: Caller, adapter: Adapter, base_version: BaseVersion, files: Mapping[str, Path]
+) -> AdapterVersion:
+    """Store the two files of a PEFT folder and queue their check. `files` maps names to uploads.
+
+    Raises Invalid where they are missing or pickled, Conflict where the base version can't serve.
+    """
+    require(by, Act.TRAIN, adapter.team)
+    _check_base(adapter, base_version)
+    chosen = chosen_files(files)
+    stored = {name: artifacts.upload(path) for name, path in chosen.items()}
+    with transaction.atomic():
+        version = AdapterVersion.objects.create(
+            adapter=adapter,
+            number=allot(adapter),
+            base_version=base_version,
+            manifest=artifacts.commit_manifest(stored),
+            status=VersionStatus.VERIFYING,
+            created_by=by.person,
+        )
+        obj = f"adapter:{version.address}"
+        payload = {"adapter_version": version.pk}
+        version.job = jobs.create(by=by, kind=JobKind.VERIFY_IMPORT, team=adapter.team, payload=payload, obj=obj)
+        version.save(update_fields=["job"])
+        after = {"base": base_version.address, "manifest_sha256": version.manifest_sha256}
+        audit.record(by, "adapter_version.import", obj, team=adapter.team, after=after)
+    return version
+
+
+def chosen_files(files: Mapping[str, Path]) -> dict[str, Path]:
+    """The two files that make an adapter, by their names at the folder's top. Others (README.md) are left out."""
+    by_name = {name.rpartition("/")[2]: path for name, path in files.items()}
+    pickled = sorted(name for name in by_name if name.lower().endswith(PICKLES))
+    if pickled and WEIGHTS not in by_name:
+        _refuse(
+            f"{pickled[0]} is a pickle, which may run code when it is loaded; save the adapter with"
+            " safe_serialization=True and upload adapter_model.safetensors.",
+            "pickle_refused",
+        )
+    missing = [name for name in KEPT if name not in by_name]
+    if missing:
+        found = ", ".join(sorted(by_name)[:10]) or "nothing"
+        _refuse(
+            f"{' and '.join(missing)} is missing (found {found}); upload a PEFT folder's files.", "file_missing"
+        )
+    return {name: by_name[name] for name in KEPT}
+
+
+def importing(*, job: Job) -> AdapterVersion:
+    """The version that an import job is about."""
+    rows = AdapterVersion.objects.select_related(
+        "adapter__team", "base_version__manifest", "manifest", "created_by"
+    )
+    return rows.get(job=job)
+
+
+def verified(*, version: AdapterVersion, facts: AdapterFacts, probe: dict[str, Any]) -> AdapterVersion:
+    """The files fit: ready. Call it in the transaction that ends the job."""
+    AdapterVersion.objects.filter(pk=version.pk, status=VersionStatus.VERIFYING).update(
+        rank=facts.rank,
+        alpha=facts.alpha,
+        target_modules=facts.target_modules,
+        trainable_parameters=facts.trainable_parameters,
+        bytes=facts.bytes,
+        peft_loadable=facts.peft_loadable,
+        vllm_servable=facts.vllm_servable,
+        vllm_reason=facts.vllm_reason,
+        probe=probe,
+    )
+    move_status(version, VERSION_TRANSITIONS, VersionStatus.READY)
+    by = SYSTEM.behalf(version.created_by.email if version.created_by else "")
+    after = {"status": VersionStatus.READY, "manifest_sha256": version.manifest_sha256}
+    obj, team = f"adapter:{version.address}", version.adapter.team
+    audit.record(by, "adapter_version.ready", obj, team=team, after=after)
+    return version
+
+
+def _check_base(adapter: Adapter, base_version: BaseVersion) -> None:
+    if base_version.base_model_id != adapter.base_model_id:
+        _refuse(
+            f"{adapter.address} is made for {adapter.base_model.name}, not {base_version.address}.",
+            "other_base_model",
+            param="base_version",
+        )
+    if base_version.status not in SERVABLE_BASE_STATES:
+        raise Conflict(
+            f"{base_version.address} is {base_version.status}; import for an active base version.",
+            param="base_version",
+            code="base_not_servable",
+        )
+
+
+def _refuse(message: str, code: str, param: str = "files") -> None:
+    errors = [{"param": param, "code": code, "message": message}]
+    raise Invalid(message, param=param, code=code, errors=errors)
