@@ -15,6 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("plethora")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["training"])
+app.autodiscover_tasks(["training"], related_name="feeder")
 
 
 @worker_init.connect

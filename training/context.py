@@ -21,7 +21,7 @@ from registry.errors import Fenced
 from registry.services import artifacts, jobs
 from registry.services.jobs import Attempt
 from training import cache
-from training.child import Child
+from training.child import Child, ChildEnded
 from training.pulse import Pulse, Reason
 
 if TYPE_CHECKING:
@@ -69,14 +69,21 @@ class Context:
         """
         began = time.monotonic()
         last: Event = {}
-        with Child(spec, threads=threads) as child, self.pulse.watching(child):
-            for last in child.events():
-                if last["event"] not in ("finished", "failed"):
-                    on_event(last)
-        self.device_seconds += (time.monotonic() - began) * max(1, self.attempt.job.devices)
-        self._keep_log(child.log())
+        try:
+            with Child(spec, threads=threads) as child, self.pulse.watching(child):
+                for last in child.events():
+                    if last["event"] not in ("finished", "failed"):
+                        on_event(last)
+        except ChildEnded as error:
+            self.check()  # it was we who ended it
+            raise JobFailure(FailureClass.INFRASTRUCTURE, "child_lost", str(error)) from error
+        finally:
+            self.device_seconds += (time.monotonic() - began) * max(1, self.attempt.job.devices)
+            self._keep_log(child.log())
+        if last["event"] == "failed":
+            self._raise(last)
         self.check()
-        return self._outcome(last, child)
+        return last
 
     def check(self) -> None:
         """Raise if the attempt must not go on; long work outside a child calls it now and then."""
@@ -118,18 +125,8 @@ class Context:
             with suppress(Fenced):
                 self.event("log", {"lines": lines})
 
-    def _outcome(self, last: Event, child: Child) -> Event:
-        if last.get("event") == "finished":
-            return last
-        if last.get("event") != "failed":
-            raise _vanished(child)
-        if last["code"] == "cancelled":
+    def _raise(self, failed: Event) -> None:
+        if failed["code"] == "cancelled":
             raise Cancelled
-        failure = FailureClass(last.get("class", FailureClass.INFRASTRUCTURE))
-        raise JobFailure(failure, last["code"], last["message"], param=last.get("param"))
-
-
-def _vanished(child: Child) -> JobFailure:
-    """The child ended without a word; a retry resumes from the last checkpoint."""
-    text = f"The training process ended early ({child.ended()})."
-    return JobFailure(FailureClass.INFRASTRUCTURE, "child_lost", text)
+        failure = FailureClass(failed.get("class", FailureClass.INFRASTRUCTURE))
+        raise JobFailure(failure, failed["code"], failed["message"], param=failed.get("param"))

@@ -1,4 +1,4 @@
-"""One attempt of one job: 1 claim  2 start  3 the kind's work  4 committing  5 commit and succeed, in one transaction.
+"""One attempt of one job: 1 claim  2 start  3 the kind's work  4 committing  5 commit and succeed at once.
 
 Whatever raises on the way ends the attempt in exactly one of: failed, cancelled, back to the queue, or nothing
 at all when another attempt owns the job by now.
@@ -18,7 +18,6 @@ from registry.errors import Fenced, RegistryError, StorageFull, Unavailable
 from registry.services import jobs
 from registry.services.jobs import Attempt
 from training import cache, kinds
-from training.child import ChildEnded
 from training.context import Cancelled, Context, JobFailure, Stopped
 from training.pulse import Pulse
 
@@ -57,8 +56,6 @@ def _execute(attempt: Attempt) -> None:
         jobs.release(attempt)
     except JobFailure as failure:
         _fail(attempt, failure.failure, failure.code, failure.message, failure.param)
-    except ChildEnded as error:
-        _fail(attempt, FailureClass.INFRASTRUCTURE, "child_killed", str(error))
     except (Unavailable, StorageFull) as error:
         _fail(attempt, FailureClass.INFRASTRUCTURE, error.code, error.message)
     except RegistryError as error:

@@ -7,7 +7,7 @@ worker (`Fenced`). Leases run by the database's clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,8 +20,8 @@ from django.db.models.functions import Now
 from registry.access import SYSTEM, Act, Caller, fetch
 from registry.choices import FINAL_JOB_STATES, HELD_JOB_STATES, FailureClass, JobKind, JobState
 from registry.errors import Conflict, Fenced
-from registry.models import Evaluation, Job, JobCheckpoint, JobEvent, JobMetric, Manifest, Team
-from registry.services import audit, unfinished
+from registry.models import Job, JobCheckpoint, JobEvent, JobMetric, Manifest, Team
+from registry.services import artifacts, audit, unfinished
 
 MAX_LOST = 3
 RESEND_AFTER = timedelta(seconds=30)
@@ -129,11 +129,19 @@ def metrics(attempt: Attempt, points: Sequence[tuple[str, int, float]]) -> None:
     )
 
 
-def checkpoint(attempt: Attempt, step: int, manifest: Manifest) -> None:
-    """Call it in the transaction that committed `manifest`. Progress forgives earlier losses."""
-    _write(attempt, lost_attempts=0, lease_until=_lease())
-    JobCheckpoint.objects.get_or_create(job=attempt.job, step=step, defaults={"manifest": manifest})
-    JobCheckpoint.objects.filter(job=attempt.job, step__lt=step).delete()
+def checkpoint_files(attempt: Attempt, step: int, files: Mapping[str, artifacts.Stored]) -> None:
+    """Keep stored files as the place where a retry resumes. Progress forgives earlier losses."""
+    with transaction.atomic():
+        _write(attempt, lost_attempts=0, lease_until=_lease())
+        manifest = artifacts.commit_manifest(files)
+        JobCheckpoint.objects.get_or_create(job=attempt.job, step=step, defaults={"manifest": manifest})
+        JobCheckpoint.objects.filter(job=attempt.job, step__lt=step).delete()
+
+
+def latest_checkpoint(job: Job) -> Manifest | None:
+    """The files of the furthest checkpoint."""
+    row = JobCheckpoint.objects.select_related("manifest").filter(job=job).order_by("-step").first()
+    return row.manifest if row else None
 
 
 def committing(attempt: Attempt) -> bool:

@@ -1,0 +1,54 @@
+"""Jobs of all kinds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.api.views import View
+from registry.models import Job
+from registry.selectors import jobs as selectors
+
+
+class JobOut(serializers.ModelSerializer[Job]):
+    id = serializers.CharField(source="pk")
+    team = serializers.CharField(source="team.slug", default=None)
+    error = serializers.SerializerMethodField()
+    retry_of = serializers.CharField(source="retry_of_id", default=None)
+
+    class Meta:
+        model = Job
+        fields = [
+            "id", "kind", "team", "state", "attempt", "progress", "error", "object", "result", "cost", "retry_of",
+            "created_at", "started_at", "finished_at",
+        ]  # fmt: skip
+
+    def get_error(self, row: Job) -> dict[str, Any] | None:
+        return error_of(row)
+
+
+def error_of(job: Job | None) -> dict[str, Any] | None:
+    """`{code, message, param, retryable}`, or None while nothing is wrong."""
+    if job is None or not job.error or job.state == "succeeded":
+        return None
+    return {name: job.error.get(name) for name in ("code", "message", "param", "retryable")}
+
+
+class Jobs(View):
+    @extend_schema(responses={200: JobOut(many=True)})
+    def get(self, request: Request) -> Response:
+        return self.page(selectors.listing(self.by, request.query_params.dict()), JobOut)
+
+
+class OneJob(View):
+    @extend_schema(responses={200: JobOut})
+    def get(self, request: Request, id: int) -> Response:  # noqa: A002
+        return self.one(JobOut(selectors.one(self.by, id)).data)
+
+
+urlpatterns = [path("jobs", Jobs.as_view()), path("jobs/<int:id>", OneJob.as_view())]

@@ -1,0 +1,48 @@
+"""Evaluations that the caller may read."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from registry.access import Act, Caller, fetch, visible
+from registry.errors import Conflict
+from registry.models import BaseVersion, DatasetVersion, Evaluation, Job, Manifest
+
+ROWS = (
+    "adapter_version__adapter__team",
+    "on_base__base_model",
+    "on_base__manifest",
+    "dataset_version__dataset__team",
+    "dataset_version__manifest",
+    "adapter_version__manifest",
+    "job__team",
+)
+
+
+def listing(by: Caller) -> QuerySet[Evaluation]:
+    return visible(by, Evaluation.objects.select_related(*ROWS), team="job__team")
+
+
+def one(by: Caller, pk: int | str) -> Evaluation:
+    return fetch(by, Act.READ, Evaluation.objects.select_related(*ROWS), team="job__team", pk=pk)
+
+
+def of_job(job: Job) -> list[Evaluation]:
+    return list(Evaluation.objects.select_related(*ROWS).filter(job=job).order_by("pk"))
+
+
+def files(version: BaseVersion | DatasetVersion) -> Manifest:
+    """The bytes of what is measured; raises Conflict where they are gone."""
+    if version.manifest is None:
+        raise Conflict(f"{version.address} is {version.status}; its files are not here.")
+    return version.manifest
+
+
+def numbers(row: Evaluation) -> dict[str, float | None]:
+    """What a gate compares."""
+    return {
+        "loss": row.loss,
+        "perplexity": row.perplexity,
+        "bits_per_byte": row.bits_per_byte,
+        "token_accuracy": row.token_accuracy,
+    }

@@ -1,0 +1,79 @@
+"""Jobs that the caller may read, with their events and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from registry.access import Act, Caller, fetch, require_scope, seen_teams
+from registry.choices import HELD_JOB_STATES, JobKind, JobState
+from registry.errors import NotFound
+from registry.models import Job, JobEvent, JobMetric
+
+TRAINING = (
+    "team",
+    "created_by",
+    "training__adapter__team",
+    "training__base_version__base_model",
+    "training__dataset_version__dataset__team",
+    "training__evaluation_dataset__dataset__team",
+)
+
+
+def listing(by: Caller, filters: Mapping[str, Any] | None = None, *, kind: str | None = None) -> QuerySet[Job]:
+    """Jobs of the caller's teams; those of no team (base models) concern everybody."""
+    require_scope(by, Act.READ)
+    rows = Job.objects.select_related(*TRAINING).filter(Q(team__in=seen_teams(by)) | Q(team__isnull=True))
+    if kind:
+        rows = rows.filter(kind=kind)
+    columns = {"state": "state", "kind": "kind", "team": "team__slug"}
+    for name, value in (filters or {}).items():
+        if value and name in columns:
+            rows = rows.filter(**{columns[name]: value})
+        elif value and name == "adapter":
+            rows = rows.filter(object=f"adapter:{value}")
+    return rows
+
+
+def one(by: Caller, pk: int | str, *, act: Act = Act.READ, kind: str | None = None) -> Job:
+    row = Job.objects.select_related(*TRAINING).filter(pk=pk, **({"kind": kind} if kind else {})).first()
+    if row is None:
+        raise NotFound(f"No such job: {pk}.")
+    if row.team is None:
+        require_scope(by, act)
+        return row
+    return fetch(by, act, Job.objects.select_related(*TRAINING), pk=pk)
+
+
+def running(by: Caller) -> Job | None:
+    """The training job to show first: one that runs, or the last one."""
+    rows = listing(by, kind=JobKind.TRAIN)
+    return rows.filter(state__in=HELD_JOB_STATES).order_by("pk").first() or rows.order_by("-pk").first()
+
+
+def queue_position(job: Job) -> int | None:
+    """1 for the next one; None where it doesn't wait."""
+    if job.state != JobState.QUEUED:
+        return None
+    ahead = Q(priority__gt=job.priority) | Q(priority=job.priority, created_at__lt=job.created_at)
+    return Job.objects.filter(ahead, state=JobState.QUEUED).count() + 1
+
+
+def events(job: Job, after: int = 0) -> QuerySet[JobEvent]:
+    return JobEvent.objects.filter(job=job, seq__gt=after).order_by("seq")
+
+
+def curves(job: Job) -> dict[str, list[tuple[int, float]]]:
+    """`(step, value)` points by metric."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for row in JobMetric.objects.filter(job=job).order_by("step"):
+        found.setdefault(row.name, []).append((row.step, row.value))
+    return found
+
+
+def logs(job: Job) -> list[str]:
+    """The last lines of every child of the job."""
+    rows = JobEvent.objects.filter(job=job, kind="log").order_by("seq")
+    return [line for row in rows for line in row.data.get("lines", [])]

@@ -1,0 +1,188 @@
+"""The figures of the first page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.utils import timezone
+
+from registry.access import Caller, visible
+from registry.choices import HELD_JOB_STATES, JobKind, JobState, VersionStatus
+from registry.models import (
+    Adapter,
+    AdapterVersion,
+    Alias,
+    Assignment,
+    BaseModel,
+    Client,
+    Dataset,
+    Evaluation,
+    Job,
+    Receipt,
+)
+from registry.selectors import assignments, engines, staleness
+from registry.selectors.staleness import Stale
+
+REQUESTS_WITHIN = timedelta(hours=24)
+
+
+@dataclass
+class Figures:
+    """Counts and bytes, each over what the caller may see."""
+
+    serving: int = 0
+    bases: int = 0
+    requests: int = 0
+    running: int = 0
+    queued: int = 0
+    adapter_bytes: int = 0
+    adapters: int = 0
+    versions: int = 0
+    saved_bytes: int = 0
+
+
+@dataclass
+class Attention:
+    """What somebody should look at."""
+
+    stale: list[Stale] = field(default_factory=list)
+    failed_jobs: int = 0
+    unassigned: list[Client] = field(default_factory=list)
+
+    @property
+    def clients_hit(self) -> int:
+        return len({client.pk for row in self.stale for client in row.clients})
+
+
+@dataclass
+class AdapterRow:
+    """One adapter as the tables show it: its current version, or what is being made of it."""
+
+    adapter: Adapter
+    version: AdapterVersion | None
+    state: str
+    loss: float | None
+    clients: list[Client]
+    stale: Stale | None = None
+
+
+def figures(by: Caller) -> Figures:
+    living = list(engines.living())
+    versions = visible(by, AdapterVersion.objects.filter(status=VersionStatus.READY), team="adapter__team")
+    stored = versions.aggregate(bytes=Sum("bytes"), count=Count("pk"), adapters=Count("adapter", distinct=True))
+    jobs = visible(by, Job.objects.filter(kind=JobKind.TRAIN))
+    copies = versions.aggregate(parameters=Sum("base_version__parameter_count"))["parameters"] or 0
+    since = timezone.now() - REQUESTS_WITHIN
+    return Figures(
+        serving=len({entry["version"] for engine in living for entry in engine.loaded}),
+        bases=len({engine.base_version_id for engine in living}),
+        requests=visible(by, Receipt.objects.filter(at__gte=since), team="client__team").count(),
+        running=jobs.filter(state__in=HELD_JOB_STATES).count(),
+        queued=jobs.filter(state=JobState.QUEUED).count(),
+        adapter_bytes=stored["bytes"] or 0,
+        adapters=stored["adapters"],
+        versions=stored["count"],
+        # A full copy in 16 bits for every version that is stored as an adapter.
+        saved_bytes=max(0, 2 * copies - (stored["bytes"] or 0)),
+    )
+
+
+def attention(by: Caller) -> Attention:
+    day = timezone.now() - timedelta(days=1)
+    failed = visible(by, Job.objects.filter(state=JobState.FAILED, finished_at__gte=day, retries__isnull=True))
+    open_now = assignments.at_time(Assignment.objects.all(), timezone.now()).values("slot__client")
+    clients = visible(by, Client.objects.filter(builtin=False).select_related("team")).exclude(pk__in=open_now)
+    stale = [row for row in staleness.listing(by) if row.waived_until is None]
+    return Attention(stale, failed.count(), list(clients[:20]))
+
+
+def adapters(by: Caller, *, team: str = "", vertical: str = "", q: str = "") -> QuerySet[Adapter]:
+    """Adapters with their current version's id as `current_pk`."""
+    production = Alias.objects.filter(adapter=OuterRef("pk"), name="production", deleted_at__isnull=True)
+    highest = AdapterVersion.objects.filter(adapter=OuterRef("pk"), status=VersionStatus.READY).order_by("-number")
+    rows = visible(by, Adapter.objects.select_related("team", "base_model")).annotate(
+        production_pk=Subquery(production.values("version")[:1]), highest_pk=Subquery(highest.values("pk")[:1])
+    )
+    if team:
+        rows = rows.filter(team__slug=team)
+    if vertical:
+        rows = rows.filter(vertical=vertical)
+    if q:
+        rows = rows.filter(Q(name__icontains=q) | Q(vertical__icontains=q) | Q(description__icontains=q))
+    return rows.order_by("team__slug", "name")
+
+
+def table(rows: list[Adapter]) -> list[AdapterRow]:
+    """The rows of an adapters table, in a constant number of queries."""
+    wanted = [pk for row in rows if (pk := _current(row))]
+    versions = AdapterVersion.objects.filter(pk__in=wanted).select_related(
+        "adapter__team", "base_version__base_model"
+    )
+    by_pk = {version.pk: version for version in versions}
+    stale = {s.version.pk: s for s in staleness.of(staleness.suspects(versions))}
+    clients = staleness.clients_of(by_pk.values())
+    losses = _losses(list(by_pk))
+    training = _training([row.pk for row in rows])
+    return [
+        AdapterRow(
+            adapter=row,
+            version=by_pk.get(_current(row) or 0),
+            state=_state(row, stale, training),
+            loss=losses.get(_current(row) or 0),
+            clients=clients.get(_current(row) or 0, []),
+            stale=stale.get(_current(row) or 0),
+        )
+        for row in rows
+    ]
+
+
+def _current(row: Adapter) -> int | None:
+    found: int | None = getattr(row, "production_pk", None) or getattr(row, "highest_pk", None)
+    return found
+
+
+def _state(row: Adapter, stale: dict[int, Stale], training: dict[int, str]) -> str:
+    if row.pk in training:
+        return training[row.pk]
+    current = _current(row)
+    if current is None:
+        return "empty"
+    return "stale" if current in stale else "fresh"
+
+
+def _training(pks: list[int]) -> dict[int, str]:
+    """training or queued, for adapters that a job is at work on."""
+    rows = Job.objects.filter(training__adapter__in=pks, state__in=(JobState.QUEUED, *HELD_JOB_STATES)).annotate(
+        adapter=F("training__adapter")
+    )
+    found: dict[int, str] = {}
+    for row in rows.values("adapter", "state"):
+        state = "queued" if row["state"] == JobState.QUEUED else "training"
+        found[row["adapter"]] = "training" if found.get(row["adapter"]) == "training" else state
+    return found
+
+
+def _losses(pks: list[int]) -> dict[int, float]:
+    """The latest test loss of each version on its own base."""
+    rows = Evaluation.objects.filter(
+        adapter_version__in=pks, loss__isnull=False, split="test", on_base=F("adapter_version__base_version")
+    )
+    own = rows.filter(dataset_version=F("adapter_version__dataset_version"))
+    pairs = own.order_by("pk").values_list("adapter_version", "loss")
+    return {version: loss for version, loss in pairs if version is not None and loss is not None}
+
+
+def counts(by: Caller) -> dict[str, int]:
+    """What the navigation counts: six small queries."""
+    stale = [row for row in staleness.listing(by) if row.waived_until is None]
+    unfinished = Job.objects.filter(state__in=(JobState.QUEUED, *HELD_JOB_STATES))
+    return {
+        "adapters": visible(by, Adapter.objects.all()).count(),
+        "stale": len(stale),
+        "jobs": visible(by, unfinished).count(),
+        "clients": visible(by, Client.objects.filter(builtin=False)).count(),
+        "bases": BaseModel.objects.count(),
+        "datasets": visible(by, Dataset.objects.all()).count(),
+    }

@@ -1,0 +1,85 @@
+"""What a campaign would do: the request for each item, and what all of it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry.access import Act, Caller, require
+from registry.errors import Conflict, RegistryError
+from registry.models import Campaign, CampaignItem, DatasetVersion, TrainingSpec
+from registry.selectors import campaigns as selectors
+from registry.selectors import staleness
+from registry.services import training
+from registry.services.training import Request
+
+
+def plan(campaign: Campaign, item: CampaignItem) -> Request:
+    """Retrain as the old version was trained: its recipe and dataset, on the campaign's target."""
+    spec = _spec(item)
+    recipe = campaign.recipe if campaign.recipe is not None else _portable(spec)
+    return training.request_of(
+        spec, base_version=campaign.target, recipe=recipe, gate=(), promote_to="", priority=0
+    )
+
+
+def _portable(spec: TrainingSpec) -> dict[str, Any]:
+    """The old recipe; where it started from another adapter's weights, the new one starts afresh."""
+    return {name: value for name, value in spec.recipe.items() if value is not None and name != "warm_start"}
+
+
+def _spec(item: CampaignItem) -> TrainingSpec:
+    spec = TrainingSpec.objects.filter(job=item.old.job_id).select_related(
+        "job",
+        "adapter__team",
+        "adapter__base_model",
+        "dataset_version__dataset__team",
+        "dataset_version__manifest",
+    )
+    found = spec.first()
+    if found is None:
+        raise Conflict(
+            f"{item.old.address} was imported, so there is no recipe to repeat; train it with a job of its own.",
+            code="no_recipe",
+        )
+    return found
+
+
+def judged_on(item: CampaignItem) -> DatasetVersion:
+    """The dataset whose test split decides."""
+    spec = _spec(item)
+    return spec.evaluation_dataset or spec.dataset_version
+
+
+def preview(*, by: Caller, campaign: Campaign) -> dict[str, Any]:
+    """Jobs, device time, cost and clients, item by item and in all. Writes nothing."""
+    require(by, Act.PUBLISH, campaign.team)
+    items = list(selectors.items(campaign).select_related("old__job__training", "old__base_version__base_model"))
+    hit = staleness.clients_of([item.old for item in items])
+    lines = [_line(by, campaign, item) for item in items]
+    possible = [line for line in lines if line["error"] is None]
+    clients = {client.address for item in items for client in hit.get(item.old_id, [])}
+    for line, item in zip(lines, items, strict=True):
+        line["clients"] = [client.address for client in hit.get(item.old_id, [])]
+    return {
+        "target": campaign.target.address,
+        "jobs": len(possible),
+        "estimated_device_seconds": round(sum(line["device_seconds"] for line in possible), 3),
+        "estimated_cost": round(sum(line["cost"] for line in possible), 6),
+        "clients": sorted(clients),
+        "items": lines,
+    }
+
+
+def _line(by: Caller, campaign: Campaign, item: CampaignItem) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "adapter": item.adapter.address,
+        "old": item.old.address,
+        "device_seconds": 0.0,
+        "cost": 0.0,
+        "error": None,
+    }
+    try:
+        estimate = training.estimate(training.plan(by=by, request=plan(campaign, item)))
+    except RegistryError as error:
+        return {**line, "error": error.message}
+    return {**line, "device_seconds": estimate.device_seconds, "cost": estimate.cost}

@@ -1,0 +1,190 @@
+"""What the feeder does for running campaigns each second, as the system, on behalf of who asked.
+
+An item goes pending -> training -> evaluating -> passed or refused (or failed); after a promotion
+promoting -> promoted. Every step is a conditional move of the item's row, so several feeders are harmless
+and a restart goes on where the rows say.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.db import transaction
+
+from registry.access import SYSTEM, Caller
+from registry.choices import CampaignState, ItemState, JobState, PromotionState, Split
+from registry.errors import RegistryError
+from registry.models import AdapterVersion, Campaign, CampaignItem, Evaluation, Job
+from registry.selectors.evaluations import numbers
+from registry.services import audit, campaign_plans, evaluations, gates, training
+from registry.services.campaigns import alias_points_to_new, object_of
+
+log = logging.getLogger(__name__)
+
+BUSY = (ItemState.TRAINING, ItemState.EVALUATING)
+OPEN = (ItemState.PENDING, *BUSY)
+
+
+def advance() -> None:
+    """One round over every campaign that can move by itself."""
+    rows = Campaign.objects.select_related("team", "target__base_model", "created_by")
+    moving = [CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.REVIEW]
+    for campaign in rows.filter(state__in=moving):
+        by = SYSTEM.behalf(campaign.asked_by)
+        for item in _items(campaign, *BUSY, ItemState.PROMOTING):
+            _guarded(_follow, by, campaign, item)
+        if campaign.state == CampaignState.RUNNING:
+            _begin_more(by, campaign)
+        _close(by, campaign)
+
+
+def _items(campaign: Campaign, *states: ItemState) -> list[CampaignItem]:
+    rows = campaign.items.select_related(
+        "adapter__team",
+        "old__base_version",
+        "old__dataset_version__dataset__team",
+        "old__job__training__evaluation_dataset",
+        "old__adapter__team",
+        "new__adapter__team",
+        "job",
+        "evaluation_job",
+        "promotion",
+    )
+    return list(rows.filter(state__in=states).order_by("pk"))
+
+
+def _guarded(step: Any, by: Caller, campaign: Campaign, item: CampaignItem) -> None:
+    """One item that can't go on ends as failed, with the reason; the others go on."""
+    try:
+        with transaction.atomic():
+            step(by, campaign, item)
+    except RegistryError as error:
+        log.warning("campaign %s, %s: %s", campaign.pk, item.adapter.address, error.message)
+        _move(item, ItemState.FAILED, reason=error.message)
+
+
+def _begin_more(by: Caller, campaign: Campaign) -> None:
+    """Submit pending items while there is room under `concurrency` and the budget."""
+    room = campaign.concurrency - campaign.items.filter(state__in=BUSY).count()
+    pending = _items(campaign, ItemState.PENDING)[: max(room, 0)]
+    if pending and _over_budget(campaign):
+        for item in _items(campaign, ItemState.PENDING):
+            _move(item, ItemState.FAILED, reason="the campaign's budget of device time is used up")
+        return
+    for item in pending:
+        _guarded(_train, by, campaign, item)
+
+
+def _over_budget(campaign: Campaign) -> bool:
+    if campaign.budget_device_seconds is None:
+        return False
+    return device_seconds(campaign) >= campaign.budget_device_seconds
+
+
+def device_seconds(campaign: Campaign) -> float:
+    """What the campaign's jobs have cost so far."""
+    done = Job.objects.filter(campaign_items__campaign=campaign).values_list("cost", flat=True)
+    return sum(float(cost.get("device_seconds", 0)) for cost in done)
+
+
+def _train(by: Caller, campaign: Campaign, item: CampaignItem) -> None:
+    if not _move(item, ItemState.TRAINING):
+        return
+    plan = campaign_plans.plan(campaign, item)
+    job = training.submit(by=by, request=plan)
+    CampaignItem.objects.filter(pk=item.pk).update(job=job)
+
+
+def _follow(by: Caller, campaign: Campaign, item: CampaignItem) -> None:
+    if item.state == ItemState.TRAINING and item.job is not None:
+        _follow_training(by, campaign, item, item.job)
+    elif item.state == ItemState.EVALUATING and item.evaluation_job is not None:
+        _follow_evaluation(campaign, item, item.evaluation_job)
+    elif item.state == ItemState.PROMOTING:
+        _follow_promotion(item)
+
+
+def _follow_training(by: Caller, campaign: Campaign, item: CampaignItem, job: Job) -> None:
+    if job.state in (JobState.FAILED, JobState.CANCELLED):
+        words = (job.error or {}).get("message", f"its job was {job.state}")
+        _move(item, ItemState.FAILED, reason=words)
+    if job.state != JobState.SUCCEEDED:
+        return
+    new = AdapterVersion.objects.get(job=job)
+    if not _move(item, ItemState.EVALUATING, new=new):
+        return
+    made = evaluations.create(
+        by=by,
+        subjects=[new, *([item.old] if _fits(item.old, campaign) else []), None],
+        datasets=[campaign_plans.judged_on(item)],
+        split=Split.TEST,
+        on_base=campaign.target,
+    )
+    CampaignItem.objects.filter(pk=item.pk).update(evaluation_job=made)
+
+
+def _fits(old: AdapterVersion, campaign: Campaign) -> bool:
+    """Whether the old weights can load on the target at all."""
+    return old.base_version.shape_fingerprint == campaign.target.shape_fingerprint
+
+
+def _follow_evaluation(campaign: Campaign, item: CampaignItem, job: Job) -> None:
+    if job.state in (JobState.FAILED, JobState.CANCELLED):
+        words = (job.error or {}).get("message", f"the evaluation was {job.state}")
+        _move(item, ItemState.FAILED, reason=words)
+    if job.state != JobState.SUCCEEDED:
+        return
+    rows = {row.adapter_version_id: numbers(row) for row in Evaluation.objects.filter(job=job)}
+    verdict = gates.judge(
+        campaign.gate or DEFAULT_GATE,
+        measured=rows[item.new_id],
+        production=rows.get(item.old_id),
+        base=rows.get(None),
+    )
+    passed = bool(verdict["passed"])
+    reason = "" if passed else gates.why(verdict)
+    _move(item, ItemState.PASSED if passed else ItemState.REFUSED, verdict=verdict, reason=reason)
+
+
+# Better than what it replaces and than no adapter at all, on rows that training never saw.
+DEFAULT_GATE = [
+    {"metric": "loss", "op": "<=", "relative_to": "production"},
+    {"metric": "loss", "op": "<", "relative_to": "base"},
+]
+
+
+def _follow_promotion(item: CampaignItem) -> None:
+    if alias_points_to_new(item):
+        _move(item, ItemState.PROMOTED)
+    elif item.promotion is not None and item.promotion.state in (PromotionState.FAILED, PromotionState.CANCELLED):
+        _move(item, ItemState.PASSED, reason=f"not promoted: {item.promotion.outcome}")
+
+
+def _close(by: Caller, campaign: Campaign) -> None:
+    """running -> review when nothing trains any more; review -> completed when all that passed is promoted."""
+    states = set(campaign.items.values_list("state", flat=True))
+    if campaign.state == CampaignState.RUNNING and not states & set(OPEN):
+        _campaign_to(by, campaign, CampaignState.RUNNING, CampaignState.REVIEW)
+    unfinished = states & {ItemState.PROMOTING, ItemState.PASSED}
+    if campaign.state == CampaignState.REVIEW and ItemState.PROMOTED in states and not unfinished:
+        _campaign_to(by, campaign, CampaignState.REVIEW, CampaignState.COMPLETED)
+
+
+def _campaign_to(by: Caller, campaign: Campaign, old: CampaignState, new: CampaignState) -> None:
+    with transaction.atomic():
+        if Campaign.objects.filter(pk=campaign.pk, state=old).update(state=new):
+            audit.record(
+                by,
+                f"campaign.{new}",
+                object_of(campaign),
+                team=campaign.team,
+                before={"state": old},
+                after={"state": new},
+            )
+
+
+def _move(item: CampaignItem, state: ItemState, **fields: Any) -> bool:
+    """Claim the item from the state that was read; False when another feeder was first."""
+    claimed = CampaignItem.objects.filter(pk=item.pk, state=item.state)
+    return claimed.update(state=state, **fields) == 1

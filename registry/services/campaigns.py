@@ -1,0 +1,231 @@
+"""One planned retraining of many stale adapters: draft -> running -> review -> completed, or back.
+
+What people do stands here; `services/campaign_steps.py` holds what the feeder does each second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from registry.access import Act, Caller, fetch, require, teams
+from registry.choices import CAMPAIGN_TRANSITIONS, CampaignState, ItemState, sources
+from registry.errors import Conflict, Invalid, NotFound
+from registry.models import Adapter, AdapterVersion, Alias, BaseModel, Campaign, CampaignItem, Job, Promotion, Team
+from registry.selectors import addresses, staleness
+from registry.services import aliases, audit, jobs
+
+DEFAULT_ALIAS = "production"
+
+
+def create(
+    *,
+    by: Caller,
+    base_model: BaseModel | None = None,
+    adapters: Sequence[Adapter] = (),
+    recipe: dict[str, Any] | None = None,
+    gate: Sequence[dict[str, Any]] = (),
+    concurrency: int = 2,
+    budget_device_seconds: float | None = None,
+) -> Campaign:
+    """A draft over the stale adapters of a base model, or over chosen ones. The target is the current base."""
+    chosen = list(adapters) if adapters else _stale_adapters(by, base_model)
+    if not chosen:
+        raise Invalid(
+            "Nothing is stale here, so there is nothing to retrain.", code="nothing_stale", param="base_model"
+        )
+    team, base = _one_team(chosen), _one_base(chosen, base_model)
+    require(by, Act.PUBLISH, team)
+    if base.current is None:
+        raise Conflict(f"{base.name} has no current version to retrain on; activate one.", code="no_current_base")
+    with transaction.atomic():
+        campaign = Campaign.objects.create(
+            team=team,
+            base_model=base,
+            target=base.current,
+            recipe=recipe,
+            gate=list(gate),
+            concurrency=concurrency,
+            budget_device_seconds=budget_device_seconds,
+            created_by=by.person,
+            asked_by=by.on_behalf_of or by.name,
+        )
+        CampaignItem.objects.bulk_create(
+            CampaignItem(campaign=campaign, adapter=adapter, old=old, alias=DEFAULT_ALIAS)
+            for adapter, old in _with_current_version(chosen)
+        )
+        after = {"target": base.current.address, "adapters": [adapter.address for adapter in chosen]}
+        audit.record(by, "campaign.create", object_of(campaign), team=team, after=after)
+        return campaign
+
+
+def start(*, by: Caller, campaign: Campaign) -> Campaign:
+    return _move(by, campaign, CampaignState.RUNNING, "start")
+
+
+def pause(*, by: Caller, campaign: Campaign) -> Campaign:
+    """What trains goes on; nothing new begins."""
+    return _move(by, campaign, CampaignState.PAUSED, "pause")
+
+
+def cancel(*, by: Caller, campaign: Campaign) -> Campaign:
+    """Its jobs are cancelled; versions that it made already stay, unpromoted."""
+    with transaction.atomic():
+        moved = _move(by, campaign, CampaignState.CANCELLED, "cancel")
+        open_jobs = Job.objects.filter(campaign_items__campaign=campaign, finished_at__isnull=True)
+        for job in open_jobs:
+            try:
+                jobs.cancel(by=by, job_id=job.pk)
+            except Conflict:
+                continue  # It is committing: its version will be there, and nothing promotes it.
+        return moved
+
+
+def promote(*, by: Caller, campaign: Campaign, items: Sequence[str] | None = None) -> Campaign:
+    """Move the aliases of the passed items; each flips once an engine has its version."""
+    require(by, Act.PUBLISH, campaign.team)
+    with transaction.atomic():
+        locked = Campaign.objects.select_for_update().get(pk=campaign.pk)
+        if locked.state != CampaignState.REVIEW:
+            raise Conflict(
+                f"The campaign is {locked.state}; it promotes in review.",
+                allowed=[CampaignState.REVIEW],
+                code="not_in_review",
+            )
+        passed = _chosen_items(locked, items)
+        if not passed:
+            raise Conflict("Nothing here passed its gate; end the campaign by cancel.", code="nothing_passed")
+        for item in passed:
+            if item.new is None:
+                continue
+            _promote_item(by, locked, item, item.new)
+        audit.record(
+            by,
+            "campaign.promote",
+            object_of(locked),
+            team=locked.team,
+            after={"promoted": [item.adapter.address for item in passed]},
+        )
+    campaign.refresh_from_db()
+    return campaign
+
+
+def _promote_item(by: Caller, campaign: Campaign, item: CampaignItem, version: AdapterVersion) -> None:
+    reason = f"campaign {campaign.pk}: retrained on {campaign.target.address}"
+    moved = aliases.move(by=by, adapter=item.adapter, name=item.alias, version=version, reason=reason)
+    promotion = moved if isinstance(moved, Promotion) else None
+    CampaignItem.objects.filter(pk=item.pk).update(state=ItemState.PROMOTING, promotion=promotion)
+
+
+def _chosen_items(campaign: Campaign, names: Sequence[str] | None) -> list[CampaignItem]:
+    rows = campaign.items.select_related("adapter__team", "new__base_version", "new__adapter__team")
+    passed = {item.adapter.address: item for item in rows.filter(state=ItemState.PASSED)}
+    if names is None:
+        return list(passed.values())
+    unknown = [name for name in names if name not in passed]
+    if unknown:
+        message = f"These did not pass, so they can't be promoted: {', '.join(unknown)}."
+        raise Conflict(message, param="items", code="not_passed")
+    return [passed[name] for name in names]
+
+
+def rollback(*, by: Caller, campaign: Campaign) -> Campaign:
+    """Every promoted alias back to the version it had; each flips once an engine has that."""
+    require(by, Act.PUBLISH, campaign.team)
+    with transaction.atomic():
+        moved = _move(by, campaign, CampaignState.ROLLED_BACK, "rollback")
+        rows = campaign.items.filter(state=ItemState.PROMOTED)
+        for item in rows.select_related("adapter__team", "old__base_version", "old__adapter__team"):
+            back = aliases.move(
+                by=by,
+                adapter=item.adapter,
+                name=item.alias,
+                version=item.old,
+                reason=f"campaign {campaign.pk} rolled back",
+            )
+            promotion = back if isinstance(back, Promotion) else None
+            CampaignItem.objects.filter(pk=item.pk).update(state=ItemState.ROLLED_BACK, promotion=promotion)
+        return moved
+
+
+def object_of(campaign: Campaign) -> str:
+    return f"campaign:{campaign.pk}"
+
+
+def get(by: Caller, act: Act, pk: int | str) -> Campaign:
+    rows = Campaign.objects.select_related("team", "base_model", "target__base_model")
+    return fetch(by, act, rows, pk=pk)
+
+
+def _move(by: Caller, campaign: Campaign, state: CampaignState, word: str) -> Campaign:
+    """Claim the row from a state that may go to `state`."""
+    require(by, Act.PUBLISH, campaign.team)
+    allowed = sources(CAMPAIGN_TRANSITIONS, state)
+    with transaction.atomic():
+        before = Campaign.objects.values_list("state", flat=True).get(pk=campaign.pk)
+        ended = {"finished_at": timezone.now()} if not CAMPAIGN_TRANSITIONS[state] else {}
+        claimed = Campaign.objects.filter(pk=campaign.pk, state__in=allowed).update(state=state, **ended)
+        if claimed != 1:
+            raise Conflict(
+                f"The campaign is {before}; {word} is possible from {' or '.join(allowed)}.", allowed=allowed
+            )
+        audit.record(
+            by,
+            f"campaign.{word}",
+            object_of(campaign),
+            team=campaign.team,
+            before={"state": before},
+            after={"state": state},
+        )
+    campaign.refresh_from_db()
+    return campaign
+
+
+def _stale_adapters(by: Caller, base_model: BaseModel | None) -> list[Adapter]:
+    """Adapters with a stale, unwaived version where the caller may publish."""
+    if base_model is None:
+        raise Invalid("Give base_model or adapters.", param="base_model")
+    mine = set(teams(by, Act.PUBLISH).values_list("pk", flat=True))
+    rows = staleness.listing(by, base_model=base_model.name)
+    found = {
+        row.version.adapter_id: row.version.adapter
+        for row in rows
+        if row.waived_until is None and row.version.adapter.team_id in mine
+    }
+    return list(found.values())
+
+
+def _one_team(adapters: Iterable[Adapter]) -> Team:
+    found = {adapter.team_id: adapter.team for adapter in adapters}
+    if len(found) != 1:
+        names = ", ".join(sorted(team.slug for team in found.values()))
+        raise Invalid(
+            f"A campaign is one team's; these adapters are of {names}. Start one for each.", param="adapters"
+        )
+    return next(iter(found.values()))
+
+
+def _one_base(adapters: Iterable[Adapter], given: BaseModel | None) -> BaseModel:
+    pks = {adapter.base_model_id for adapter in adapters} | ({given.pk} if given else set())
+    if len(pks) != 1:
+        raise Invalid("A campaign has one base model; choose adapters of one.", param="adapters")
+    return BaseModel.objects.select_related("current__base_model").get(pk=pks.pop())
+
+
+def _with_current_version(adapters: Iterable[Adapter]) -> list[tuple[Adapter, AdapterVersion]]:
+    found = []
+    for adapter in adapters:
+        version = addresses.current_version(adapter)
+        if version is None:
+            raise NotFound(f"{adapter.address} has no ready version to retrain.", param="adapters")
+        found.append((adapter, version))
+    return found
+
+
+def alias_points_to_new(item: CampaignItem) -> bool:
+    """Whether the item's alias points to its new version by now."""
+    rows = Alias.objects.filter(adapter=item.adapter_id, name=item.alias, deleted_at__isnull=True)
+    return rows.filter(version=item.new_id).exists()

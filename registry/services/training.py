@@ -1,0 +1,204 @@
+"""Training jobs: asked for, estimated, retried, and committed as one new version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from registry import estimates, recipes
+from registry.access import Act, Caller, fetch, require
+from registry.choices import SERVABLE_BASE_STATES, DatasetStatus, JobKind, JobState, VersionStatus
+from registry.errors import Conflict, Invalid
+from registry.models import (
+    Adapter,
+    AdapterVersion,
+    BaseVersion,
+    DatasetVersion,
+    Job,
+    TrainingSpec,
+)
+from registry.services import gates, jobs
+
+BYTES_PER_TOKEN = 3.0  # before a worker has counted: a text's bytes for each token, on the small side
+
+
+@dataclass
+class Request:
+    """What a training job is asked to do; `recipe` as given, defaults not yet filled in."""
+
+    adapter: Adapter
+    dataset: DatasetVersion
+    base_version: BaseVersion | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    evaluation_dataset: DatasetVersion | None = None
+    gate: Sequence[Mapping[str, Any]] = ()
+    promote_to: str = ""
+    priority: int = 0
+    deadline: datetime | None = None
+    devices: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked request: everything resolved, nothing written."""
+
+    request: Request
+    base: BaseVersion
+    recipe: recipes.Recipe
+    targets: list[str]
+    gate: list[dict[str, Any]]
+
+
+def plan(*, by: Caller, request: Request) -> Plan:
+    """Check a request whole; raises what is wrong with it."""
+    require(by, Act.TRAIN, request.adapter.team)
+    base = _base(request)
+    _check_datasets(request)
+    try:
+        recipe = recipes.resolve(
+            request.recipe,
+            parameter_count=base.parameter_count or 0,
+            context_length=base.context_length or 2048,
+        )
+        targets = recipes.matching(base.module_table, recipe.targets)
+    except recipes.RecipeError as error:
+        errors = [{**one, "param": f"recipe.{one['param']}"} for one in error.errors]
+        first = errors[0]
+        raise Invalid(f"{first['param']}: {first['message']}", param=first["param"], errors=errors) from error
+    return Plan(request, base, recipe, targets, gates.validate(request.gate))
+
+
+def submit(*, by: Caller, request: Request, retry_of: Job | None = None) -> Job:
+    """Queue a training job for what `plan` checked."""
+    checked = plan(by=by, request=request)
+    if request.promote_to:
+        require(by, Act.PUBLISH, request.adapter.team)
+    with transaction.atomic():
+        job = jobs.create(
+            by=by,
+            kind=JobKind.TRAIN,
+            team=request.adapter.team,
+            payload={"targets": checked.targets},
+            obj=f"adapter:{request.adapter.address}",
+            priority=request.priority,
+            devices=request.devices,
+            deadline=request.deadline,
+            retry_of=retry_of,
+        )
+        TrainingSpec.objects.create(
+            job=job,
+            adapter=request.adapter,
+            base_version=checked.base,
+            dataset_version=request.dataset,
+            evaluation_dataset=request.evaluation_dataset,
+            recipe=checked.recipe.as_dict(),
+            recipe_sha256=checked.recipe.sha256,
+            gate=checked.gate,
+            promote_to=request.promote_to,
+        )
+        return job
+
+
+def again(*, by: Caller, job_id: int | str, retry: bool) -> Job:
+    """The same request once more: a retry of a job that ended without a version, or a clone of any."""
+    rows = Job.objects.select_related("training__adapter__team", "team").filter(kind=JobKind.TRAIN)
+    job = fetch(by, Act.TRAIN, rows, pk=job_id)
+    if retry and job.state not in (JobState.FAILED, JobState.CANCELLED):
+        message = f"Job {job.pk} is {job.state}; only a failed or cancelled one is retried. Clone it instead."
+        raise Conflict(message, allowed=[JobState.FAILED, JobState.CANCELLED])
+    return submit(by=by, request=request_of(job.training), retry_of=job if retry else None)
+
+
+def request_of(spec: TrainingSpec, **changes: Any) -> Request:
+    """The request that a job was made of, with some fields changed."""
+    values = {
+        "adapter": spec.adapter,
+        "dataset": spec.dataset_version,
+        "base_version": spec.base_version,
+        "recipe": {k: v for k, v in spec.recipe.items() if v is not None},
+        "evaluation_dataset": spec.evaluation_dataset,
+        "gate": spec.gate,
+        "promote_to": spec.promote_to,
+        "priority": spec.job.priority,
+        "devices": spec.job.devices,
+    }
+    return Request(**{**values, **changes})
+
+
+def dry_run(*, by: Caller, request: Request) -> dict[str, Any]:
+    """What it would take, and whether the same was trained before."""
+    checked = plan(by=by, request=request)
+    return {
+        "recipe": checked.recipe.as_dict(),
+        "recipe_sha256": checked.recipe.sha256,
+        "estimate": estimate(checked).as_dict(),
+        "already_trained": _already(checked),
+    }
+
+
+def estimate(checked: Plan) -> estimates.Estimate:
+    rows, tokens = _amount(checked.request.dataset, checked.base)
+    return estimates.estimate(
+        checked.base.module_table,
+        checked.targets,
+        checked.recipe,
+        parameter_count=checked.base.parameter_count or 0,
+        base_dtype=checked.base.dtype or "float32",
+        rows=rows,
+        tokens=tokens,
+        price_per_hour=settings.DEVICE_HOUR_PRICE,
+    )
+
+
+def _amount(dataset: DatasetVersion, base: BaseVersion) -> tuple[int, int]:
+    """Training rows and their tokens: counted by a worker, or guessed from the bytes until then."""
+    rows = int(dataset.splits.get("train", 0)) or (dataset.row_count or 1)
+    share = rows / max(1, dataset.row_count or 1)
+    counted = dataset.tokens.filter(tokenizer_sha256=base.tokenizer_sha256).values_list("count", flat=True).first()
+    if counted is None and dataset.manifest is not None:
+        size = sum(int(entry["size"]) for entry in dataset.manifest.files.values())
+        counted = int(size / BYTES_PER_TOKEN)
+    return rows, max(1, int((counted or 1) * share))
+
+
+def _already(checked: Plan) -> str | None:
+    same = AdapterVersion.objects.filter(
+        adapter=checked.request.adapter,
+        status=VersionStatus.READY,
+        base_version=checked.base,
+        dataset_version=checked.request.dataset,
+        job__training__recipe_sha256=checked.recipe.sha256,
+    )
+    found = same.select_related("adapter__team").order_by("-number").first()
+    return found.address if found else None
+
+
+def _base(request: Request) -> BaseVersion:
+    base = request.base_version or request.adapter.base_model.current
+    if base is None:
+        message = f"{request.adapter.base_model.name} has no current version; an administrator activates one."
+        raise Conflict(message, param="base_version", code="no_current_base")
+    if base.base_model_id != request.adapter.base_model_id:
+        raise Invalid(f"{request.adapter.address} is for {request.adapter.base_model.name}.", param="base_version")
+    if base.status not in SERVABLE_BASE_STATES:
+        raise Conflict(
+            f"{base.address} is {base.status}, not active.", param="base_version", code="base_not_active"
+        )
+    return base
+
+
+def _check_datasets(request: Request) -> None:
+    for param, dataset in (("dataset", request.dataset), ("evaluation_dataset", request.evaluation_dataset)):
+        if dataset is None:
+            continue
+        if dataset.dataset.team_id != request.adapter.team_id:
+            raise Invalid("The dataset belongs to another team than the adapter.", param=param)
+        if dataset.status != DatasetStatus.READY:
+            raise Conflict(
+                f"{dataset.address} is {dataset.status}, not ready.", param=param, code="dataset_not_ready"
+            )

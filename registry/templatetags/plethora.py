@@ -1,0 +1,124 @@
+"""How the pages say states, sizes and times."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import lucide
+from django import template
+from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+
+# state -> (the class of its colours, its icon)
+BADGES = {
+    "fresh": ("fresh", "circle-check"),
+    "ready": ("fresh", "circle-check"),
+    "succeeded": ("fresh", "circle-check"),
+    "passed": ("fresh", "circle-check"),
+    "promoted": ("fresh", "circle-check"),
+    "active": ("fresh", "circle-check"),
+    "current": ("fresh", "circle-check"),
+    "completed": ("fresh", "circle-check"),
+    "done": ("fresh", "circle-check"),
+    "stale": ("stale", "triangle-alert"),
+    "superseded": ("stale", "triangle-alert"),
+    "deprecated": ("stale", "triangle-alert"),
+    "refused": ("stale", "triangle-alert"),
+    "quarantined": ("stale", "triangle-alert"),
+    "training": ("training", "loader"),
+    "running": ("training", "loader"),
+    "claimed": ("training", "loader"),
+    "committing": ("training", "loader"),
+    "evaluating": ("training", "loader"),
+    "promoting": ("training", "loader"),
+    "ingesting": ("training", "loader"),
+    "validating": ("training", "loader"),
+    "verifying": ("training", "loader"),
+    "queued": ("queued", "clock"),
+    "pending": ("queued", "clock"),
+    "waiting": ("queued", "clock"),
+    "draft": ("queued", "clock"),
+    "review": ("queued", "clock"),
+    "failed": ("failed", "circle-x"),
+    "rejected": ("failed", "circle-x"),
+    "away": ("failed", "circle-x"),
+}
+
+
+@register.simple_tag
+def icon(name: str, size: int = 16) -> SafeString:
+    """An icon of the lucide set, hidden from screen readers: the word beside it speaks."""
+    kwargs = {"class": "icon", "aria-hidden": "true", "focusable": "false"}
+    return mark_safe(lucide._render_icon(str(name), int(size), **kwargs))  # noqa: S308 - our own static SVG
+
+
+@register.simple_tag
+def badge(state: Any) -> SafeString:
+    """Icon + word + colour, never colour alone."""
+    kind, name = BADGES.get(str(state), ("archived", "archive"))
+    return format_html('<span class="badge {}">{}{}</span>', kind, icon(name, 13), str(state).replace("_", " "))
+
+
+@register.filter
+def bytes_of(size: float | None) -> str:
+    """1,234,567 -> 1.2 MB (powers of 1,000)."""
+    if size is None:
+        return "–"
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.3g} {unit}"
+        value /= 1000
+    return ""
+
+
+@register.filter
+def short(digest: str | None) -> str:
+    """The first 12 characters of a digest."""
+    return (digest or "–")[:12]
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString:
+    """Relative, with the absolute time reachable."""
+    if moment is None:
+        return mark_safe("–")
+    absolute = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), absolute, naturaltime(moment)
+    )
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString:
+    """Absolute: in the audit, the timeline and wherever minutes decide."""
+    if value is None:
+        return mark_safe("–")
+    return format_html('<time datetime="{}">{}</time>', value.isoformat(), value.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+@register.filter
+def number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+@register.filter
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.3g} %"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """95 -> 1 min 35 s."""
+    if seconds is None:
+        return "–"
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    return f"{total // 3600} h {total % 3600 // 60} min"
