@@ -31,6 +31,8 @@ def main(wish: dict[str, Any]) -> dict[str, Any]:
         version = make_version(made.team, name, base, folder, seed)
         told["adapters"][name] = {"address": version.address, "digest": version.manifest_sha256, "id": version.pk}
         told["clients"][name] = make_client(made, name, version)
+    for seed, name in enumerate(wish.get("second", []), start=100):
+        make_version(made.team, name, base, folder, seed, alias=False)
     return told
 
 
@@ -45,8 +47,8 @@ def make_base(name: str, *, real: bool) -> tuple[Any, Path | None]:
     return make.make_base_version(name, manifest=make.make_manifest(contents(folder))), folder
 
 
-def make_version(team: Any, name: str, base: Any, folder: Path | None, seed: int) -> Any:
-    """A ready version that `production` names."""
+def make_version(team: Any, name: str, base: Any, folder: Path | None, seed: int, *, alias: bool = True) -> Any:
+    """A ready version; with `alias` it is the one that `production` names."""
     from registry.models import Alias
     from tests import make
 
@@ -57,11 +59,12 @@ def make_version(team: Any, name: str, base: Any, folder: Path | None, seed: int
         saved = save_adapter(Path(tempfile.mkdtemp()), seed=seed)
         fields = {"manifest": make.make_manifest(contents(saved)), "probe": probe(folder, saved)}
     version = make.make_version(team, name, base=base, **fields)
-    Alias.objects.update_or_create(adapter=version.adapter, name="production", defaults={"version": version})
+    if alias:
+        Alias.objects.create(adapter=version.adapter, name="production", version=version)
     return version
 
 
-def make_client(made: accounts.Bootstrapped, name: str, version: Any) -> dict[str, str]:  # type: ignore[name-defined]  # noqa: F821
+def make_client(made: Any, name: str, version: Any) -> dict[str, str]:
     from registry.access import Caller
     from registry.models import Alias
     from registry.services import assignments, clients
@@ -69,7 +72,9 @@ def make_client(made: accounts.Bootstrapped, name: str, version: Any) -> dict[st
     by = Caller(user=made.user)
     client = clients.create(by=by, team=made.team, name=f"{name}-client", vertical="healthcare")
     key, text = clients.mint_key(by=by, client=client, name="test", expires_at=None)
-    target = assignments.Target(version.adapter, alias=Alias.objects.get(adapter=version.adapter, name="production"))
+    target = assignments.Target(
+        version.adapter, alias=Alias.objects.get(adapter=version.adapter, name="production")
+    )
     assignments.assign(by=by, client=client, slot="default", target=target, reason="test")
     return {"address": client.address, "key": text, "key_id": str(key.pk)}
 
@@ -102,4 +107,4 @@ def probe(base: Path, adapter: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    print(json.dumps(main(json.loads(sys.argv[1]))))
+    sys.stdout.write(json.dumps(main(json.loads(sys.argv[1]))) + "\n")
