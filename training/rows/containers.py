@@ -223,16 +223,16 @@ def _too_deep(number: int) -> Problem:
 
 def _json_array(stream: BinaryIO) -> Records:
     """Elements of one top-level array, decoded one at a time from a growing and shrinking buffer."""
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape")
-    buffer, number = text.read(BLOCK).lstrip()[1:], 0
     decoder = json.JSONDecoder(parse_constant=_no_constant)
-    while True:
-        buffer, ended = _to_element(buffer, text, first=number == 0)
-        if ended:
-            return
-        number += 1
-        value, buffer = _element(buffer, text, decoder, number)
-        yield Record(number, value)
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape") as text:
+        buffer, number = text.read(BLOCK).lstrip()[1:], 0
+        while True:
+            buffer, ended = _to_element(buffer, text, first=number == 0)
+            if ended:
+                return
+            number += 1
+            value, buffer = _element(buffer, text, decoder, number)
+            yield Record(number, value)
 
 
 def _to_element(buffer: str, text: io.TextIOWrapper, *, first: bool) -> tuple[str, bool]:
@@ -273,8 +273,11 @@ def _element(buffer: str, text: io.TextIOWrapper, decoder: json.JSONDecoder, num
 def _cells(stream: BinaryIO, delimiter: str) -> Records:
     """A table with a header line; cells may hold line breaks. Blank rows are left out."""
     csv.field_size_limit(MAX_ROW_BYTES)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=delimiter)
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        yield from _table_rows(csv.reader(text, delimiter=delimiter))
+
+
+def _table_rows(reader: Iterator[list[str]]) -> Records:
     header: list[str] | None = None
     number = 0
     try:
