@@ -45,7 +45,8 @@ def make_model() -> Any:
         max_position_embeddings=512,
         eos_token_id=None,
     )
-    return LlamaForCausalLM(config).eval()
+    model: Any = LlamaForCausalLM(config)
+    return model.eval()
 
 
 def save_adapters(folder: Path, count: int) -> list[Path]:
