@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from registry.choices import ArtifactState
+from registry.models import AdapterVersion, Alias, Artifact, Job
+from tests.make import adapter_files, make_adapter, make_base_version, make_version
+
+ONE = "/api/v1/adapters/health/triage"
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def bring(api, who="alice", files=None, base_version=1):
+    contents = adapter_files(seed=7) if files is None else files
+    uploads = [SimpleUploadedFile(name, content) for name, content in contents.items()]
+    body = {"files": uploads, "base_version": base_version}
+    return api(who).post(f"{ONE}/versions", body, format="multipart")
+
+
+def content(answer):
+    return b"".join(answer.streaming_content)
+
+
+def test_it_takes_a_peft_folder_and_queues_its_check(api, world):
+    make_adapter(world.health)
+    answer = bring(api, "erin")
+    assert (answer.status_code, answer.json()["status"]) == (202, "verifying")
+    assert Job.objects.get(pk=answer.json()["job"]).kind == "verify_import"
+    assert set(answer.json()["manifest"]) == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+@pytest.mark.parametrize(("who", "status"), [("bob", 403), ("charlie", 404), (None, 401)])
+def test_only_editors_import(api, world, who, status):
+    make_adapter(world.health)
+    assert bring(api, who).status_code == status
+    assert not AdapterVersion.objects.exists()
+
+
+@pytest.mark.parametrize("missing", ["adapter_config.json", "adapter_model.safetensors"])
+def test_it_says_which_file_is_missing(api, world, missing):
+    make_adapter(world.health)
+    answer = bring(api, files={k: v for k, v in adapter_files(seed=1).items() if k != missing})
+    assert (answer.status_code, answer.json()["param"]) == (422, "files")
+    assert missing in answer.json()["detail"]
+
+
+def test_it_refuses_a_pickle(api, world):
+    make_adapter(world.health)
+    answer = bring(api, files={"adapter_config.json": b"{}", "adapter_model.bin": b"\x80\x02"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "pickle_refused")
+
+
+def test_an_unknown_base_version_is_missing(api, world):
+    make_adapter(world.health)
+    assert bring(api, base_version=9).status_code == 404
+    assert bring(api, base_version="x").json()["param"] == "base_version"
+
+
+def test_it_shows_a_version_as_the_contract_says(api, world):
+    version = make_version(world.health)
+    body = api("bob").get(f"{ONE}/versions/1").json()
+    assert (body["address"], body["base"]) == ("health/triage@1", {"model": "llama", "version": 1})
+    assert body["manifest_sha256"] == version.manifest_sha256
+    assert (body["share_of_base"], body["dataset"], body["aliases"]) == (0.064, None, [])
+    assert body["stale"] == {"reasons": []}
+
+
+def test_an_alias_names_a_version(api, world):
+    version = make_version(world.health)
+    Alias.objects.create(adapter=version.adapter, name="production", version=version)
+    assert api("bob").get(f"{ONE}/versions/@production").json()["aliases"] == ["production"]
+    for ref in ("@none", "7", "x", "999999999999999999999"):
+        assert api("bob").get(f"{ONE}/versions/{ref}").status_code == 404
+
+
+PATHS = ["", "/files/adapter_config.json", "/archive.zip"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_it_hides_another_teams_versions(api, world, path):
+    make_version(world.health)
+    assert api("bob").get(f"{ONE}/versions/1{path}").status_code == 200
+    assert api("charlie").get(f"{ONE}/versions/1{path}").status_code == 404
+    assert api("charlie").get(f"{ONE}/versions").status_code == 404
+
+
+def test_a_file_carries_its_digest(api, world):
+    make_version(world.health)
+    answer = api("bob").get(f"{ONE}/versions/1/files/adapter_model.safetensors")
+    digest = hashlib.sha256(content(answer)).hexdigest()
+    assert answer["ETag"] == f'"{digest}"'
+    again = api("bob").get(f"{ONE}/versions/1/files/adapter_model.safetensors", HTTP_IF_NONE_MATCH=f'"{digest}"')
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [("bytes=0-3", slice(0, 4)), ("bytes=5-", slice(5, None)), ("bytes=-4", slice(-4, None))],
+)
+def test_a_range_gives_a_part(api, world, asked, part):
+    make_version(world.health)
+    path = f"{ONE}/versions/1/files/adapter_config.json"
+    whole = content(api("bob").get(path))
+    answer = api("bob").get(path, HTTP_RANGE=asked)
+    assert (answer.status_code, content(answer)) == (206, whole[part])
+    assert answer["Content-Length"] == str(len(whole[part]))
+
+
+def test_a_range_past_the_end_is_refused(api, world):
+    make_version(world.health)
+    answer = api("bob").get(f"{ONE}/versions/1/files/adapter_config.json", HTTP_RANGE="bytes=999999-")
+    assert answer.status_code == 416
+
+
+@pytest.mark.parametrize("path", ["nothing", "../adapter_config.json", "/etc/passwd"])
+def test_only_the_versions_own_files_are_served(api, world, path):
+    make_version(world.health)
+    assert api("bob").get(f"{ONE}/versions/1/files/{path}").status_code == 404
+
+
+def test_the_zip_is_a_peft_folder_with_a_card(api, world):
+    make_version(world.health)
+    answer = api("bob").get(f"{ONE}/versions/1/archive.zip")
+    archive = zipfile.ZipFile(io.BytesIO(content(answer)))
+    assert sorted(archive.namelist()) == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert json.loads(archive.read("adapter_config.json"))["peft_type"] == "LORA"
+    assert "health/triage@1" in archive.read("README.md").decode()
+
+
+def test_it_compares_two_versions(api, world):
+    make_version(world.health)
+    make_version(world.health, rank=8)
+    body = api("bob").get(f"{ONE}/compare?left=1&right=2").json()
+    assert body["differences"]["rank"] == {"left": 2, "right": 8}
+    assert "base" not in body["differences"]
+    assert api("charlie").get(f"{ONE}/compare?left=1&right=2").status_code == 404
+    assert api("bob").get(f"{ONE}/compare?left=1").json()["param"] == "right"
+
+
+@pytest.mark.parametrize("act", ["archive", "withdraw", "quarantine"])
+def test_only_maintainers_end_versions(api, world, act):
+    make_version(world.health)
+    for who, status in (("erin", 403), ("bob", 403), ("charlie", 404)):
+        assert api(who).post(f"{ONE}/versions/1/{act}", {}, format="json").status_code == status
+
+
+@pytest.mark.parametrize("act", ["archive", "withdraw"])
+def test_what_an_alias_names_cannot_be_ended(api, world, act):
+    version = make_version(world.health)
+    Alias.objects.create(adapter=version.adapter, name="production", version=version)
+    answer = api("alice").post(f"{ONE}/versions/1/{act}", {"reason": "r"}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (409, "in_use")
+    assert "production" in answer.json()["detail"]
+
+
+def test_quarantine_works_on_what_is_in_use_and_can_be_undone(api, world):
+    version = make_version(world.health)
+    Alias.objects.create(adapter=version.adapter, name="production", version=version)
+    assert api("alice").post(f"{ONE}/versions/1/quarantine", {}, format="json").json()["status"] == "quarantined"
+    assert api("bob").get(f"{ONE}/versions/1/archive.zip").status_code == 409
+    assert api("alice").post(f"{ONE}/versions/1/restore", {}, format="json").json()["status"] == "ready"
+
+
+def test_a_withdrawn_version_is_gone_for_good(api, world, django_capture_on_commit_callbacks):
+    version = make_version(world.health)
+    with django_capture_on_commit_callbacks(execute=True):
+        body = api("alice").post(f"{ONE}/versions/1/withdraw", {"reason": "r"}, format="json").json()
+    assert (body["status"], body["manifest_sha256"]) == ("withdrawn", version.manifest_sha256)
+    weights = version.manifest.files["adapter_model.safetensors"]["sha256"]
+    assert Artifact.objects.get(pk=weights).state == ArtifactState.DESTROYED
+    assert api("alice").get(f"{ONE}/versions/1/archive.zip").status_code == 409
+    assert api("alice").post(f"{ONE}/versions/1/restore", {}, format="json").status_code == 409
+
+
+def test_a_page_of_versions_costs_the_same_number_of_queries_however_long(
+    api, world, django_assert_max_num_queries
+):
+    for _ in range(4):
+        make_version(world.health)
+    make_base_version()
+    with django_assert_max_num_queries(25):
+        assert len(api("bob").get(f"{ONE}/versions").json()["results"]) == 4
