@@ -46,7 +46,7 @@ class Played:
 
     def told(self, model: str) -> dict[int, float]:
         noop = any(part in model for part in self.no_effect)
-        found = [] if noop else [told for part, told in self.logprobs.items() if part in model]
+        found = [] if noop else [told for part, told in self.logprobs.items() if part and part in model]
         return found[0] if found else self.logprobs.get("", {1: -0.5, 2: -1.5})
 
 

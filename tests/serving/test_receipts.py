@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from registry.models import Client, Receipt
+from serving import receipts as module
+from serving.receipts import Spool
+from tests.make import make_version
+
+
+@pytest.fixture
+def line(world, store):
+    version = make_version(world.health)
+    now = datetime.now(UTC).isoformat()
+
+    def make(request: str, **fields: object) -> dict[str, object]:
+        return {
+            "request": request,
+            "at": now,
+            "admitted_at": now,
+            "client": Client.objects.get(team=world.health, builtin=True).pk,
+            "slot": "default",
+            "assignment": None,
+            "version": version.pk,
+            "base_version": version.base_version_id,
+            "digest": version.manifest_sha256,
+            "prompt_tokens": 3,
+            "completion_tokens": 4,
+            "milliseconds": 5,
+            "outcome": "completed",
+            **fields,
+        }
+
+    return make
+
+
+def test_it_brings_lines_in_once(tmp_path, line):
+    spool = Spool(tmp_path)
+    spool.write(line("a"))
+    spool.write(line("b"))
+    assert spool.ingest() == 2
+    assert spool.ingest() == 0
+    assert Receipt.objects.count() == 2
+
+
+def test_it_brings_in_what_a_killed_gateway_left(tmp_path, line):
+    dead = Spool(tmp_path)
+    dead.write(line("a"))
+    os.close(dead._file)  # as a kill does: the lock goes, the file stays
+    spool = Spool(tmp_path)
+    assert spool.ingest() == 1
+    assert len(list(tmp_path.glob("*.ndjson"))) == 1
+
+
+def test_it_leaves_the_file_of_a_living_gateway(tmp_path, line):
+    other = Spool(tmp_path)
+    other.write(line("a"))
+    assert Spool(tmp_path).ingest() == 0
+    assert other.ingest() == 1
+
+
+def test_it_counts_a_line_once_that_was_stored_before_the_kill(tmp_path, line):
+    dead = Spool(tmp_path)
+    dead.write(line("a"))
+    dead.ingest()
+    os.close(dead._file)
+    Spool(tmp_path).ingest()
+    assert Receipt.objects.count() == 1
+
+
+def test_it_keeps_what_cannot_be_stored_beside_the_rest(tmp_path, line):
+    spool = Spool(tmp_path)
+    spool.write(line("a"))
+    spool.write({"request": "torn"})
+    os.write(spool._file, b"not json\n")
+    spool.ingest()
+    assert Receipt.objects.count() == 1
+    assert len((tmp_path / "refused.log").read_text().splitlines()) == 2
+
+
+def test_it_begins_a_new_file_when_the_old_one_is_large(tmp_path, line, monkeypatch):
+    monkeypatch.setattr(module, "ROTATE_BYTES", 10)
+    spool = Spool(tmp_path)
+    before = spool._path
+    spool.write(line("a"))
+    spool.ingest()
+    spool.write(line("b"))
+    spool.ingest()
+    assert not before.exists()
+    assert Receipt.objects.count() == 2
+
+
+def test_it_leaves_no_file_when_it_closes(tmp_path, line):
+    spool = Spool(tmp_path / "spool")
+    spool.write(line("a"))
+    spool.close()
+    assert list(spool.folder.iterdir()) == []
+    assert Receipt.objects.count() == 1

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from django.utils import timezone
+
+from registry.models import Alias, BaseVersion, ServingInstance, ServingWish
+from serving import reconciler as module
+from serving.contract import EngineClient
+from serving.reconciler import Reconciler
+from tests.make import make_base_version, make_version
+from tests.serving.played import Played, play
+
+PROBE = {
+    "prompt": [1, 2],
+    "logprobs": {
+        "adapter": {"ids": [1, 2], "values": [-0.1, -3.0]},
+        "base": {"ids": [2, 1], "values": [-0.2, -2.0]},
+    },
+}
+
+
+@pytest.fixture
+def played(world, store) -> Iterator[Played]:
+    make_base_version("tiny")
+    engine, end = play("tiny@1")
+    engine.logprobs[""] = {1: -2.0, 2: -0.2}
+    yield engine
+    end()
+
+
+@pytest.fixture
+def keeper(played, tmp_path) -> Iterator[Reconciler]:
+    with closing(EngineClient(played.url)) as engine:
+        yield Reconciler(base=tiny(), engine=engine, cache=tmp_path / "adapters")
+
+
+def tiny():
+    return BaseVersion.objects.get(base_model__name="tiny")
+
+
+def produced(world, name="triage", **fields):
+    """A version that `production` names."""
+    version = make_version(world.health, name, base=tiny(), **fields)
+    Alias.objects.update_or_create(adapter=version.adapter, name="production", defaults={"version": version})
+    return version
+
+
+def reported() -> ServingInstance:
+    return ServingInstance.objects.get()
+
+
+def test_it_loads_what_production_names_under_an_immutable_name(keeper, played, world):
+    version = produced(world)
+    keeper.step()
+    assert list(played.adapters) == [f"health/triage@1-{version.manifest_sha256[:12]}"]
+    assert reported().loaded == [
+        {"version": version.pk, "address": "health/triage@1", "digest": version.manifest_sha256}
+    ]
+    assert (reported().engine, reported().base_loads) == ("played", 1)
+
+
+def test_it_loads_only_versions_of_its_own_base(keeper, played, world):
+    other = make_base_version("tiny")
+    version = make_version(world.health, "later", base=other)
+    Alias.objects.create(adapter=version.adapter, name="production", version=version)
+    keeper.step()
+    assert played.adapters == {}
+
+
+def test_it_loads_what_a_token_asked_for_lately(keeper, played, world):
+    version = make_version(world.health, "wished", base=keeper.base)
+    ServingWish.objects.create(version=version, asked_at=timezone.now())
+    keeper.step()
+    assert len(played.adapters) == 1
+
+
+def test_a_bad_adapter_blocks_no_other(keeper, played, world):
+    played.refuse.add("bad")
+    bad, good = produced(world, "bad"), produced(world, "good")
+    keeper.step()
+    assert [entry["version"] for entry in reported().loaded] == [good.pk]
+    assert [(p["version"], "another shape" in p["message"]) for p in reported().problems] == [(bad.pk, True)]
+
+
+def test_a_bad_adapter_is_tried_again_later_and_later(keeper, played, world):
+    played.refuse.add("bad")
+    produced(world, "bad")
+    keeper.step()
+    keeper.step()
+    problem = next(iter(keeper._problems.values()))
+    assert problem.times == 1
+
+
+def test_it_probes_each_load(keeper, played, world):
+    played.logprobs["triage"] = {1: -0.1, 2: -3.0}
+    produced(world, probe=PROBE)
+    keeper.step()
+    assert len(reported().loaded) == 1
+
+
+def test_it_refuses_an_adapter_without_effect(keeper, played, world):
+    played.no_effect.add("triage")
+    produced(world, probe=PROBE)
+    keeper.step()
+    assert reported().loaded == []
+    assert "no effect" in reported().problems[0]["message"]
+    assert played.adapters == {}
+
+
+def test_it_refuses_an_adapter_that_answers_otherwise_than_after_training(keeper, played, world):
+    played.logprobs["triage"] = {1: -0.9, 2: -1.0}
+    produced(world, probe=PROBE)
+    keeper.step()
+    assert "after training" in reported().problems[0]["message"]
+
+
+def test_it_loads_all_again_after_a_restart(keeper, played, world):
+    produced(world)
+    keeper.step()
+    played.restart()
+    keeper.step()
+    assert len(played.adapters) == len(reported().loaded) == 1
+
+
+def test_it_unloads_after_a_grace_and_says_so_first(keeper, played, world, monkeypatch):
+    version = produced(world)
+    keeper.step()
+    newer = make_version(world.health, "triage", base=keeper.base)
+    Alias.objects.filter(adapter=version.adapter).update(version=newer)
+    keeper.step()
+    assert len(played.adapters) == 2
+    monkeypatch.setattr(module, "DRAIN_SECONDS", 0)
+    keeper.step()
+    assert [entry["address"] for entry in reported().loaded] == ["health/triage@2"]
+    assert [name.split("-")[0] for name in played.adapters] == ["health/triage@2"]
+
+
+def test_it_reports_nothing_loaded_while_the_engine_is_away(keeper, world, played):
+    produced(world)
+    keeper.step()
+    with closing(EngineClient("http://127.0.0.1:9")) as nobody:
+        keeper.engine = nobody
+        keeper.step()
+    assert ServingInstance.objects.get(url="http://127.0.0.1:9").loaded == []
+
+
+def test_it_refuses_bytes_that_are_not_the_versions(keeper, played, world, store):
+    version = produced(world)
+    digest = version.manifest.files["adapter_model.safetensors"]["sha256"]
+    path = store / "artifacts" / "sha256" / digest[:2] / digest
+    path.write_bytes(b"x" * path.stat().st_size)
+    keeper.step()
+    assert "hash to" in reported().problems[0]["message"]
+    assert played.adapters == {}
+
+
+def test_it_goes_when_it_leaves(keeper, world):
+    keeper.step()
+    keeper.leave()
+    assert not ServingInstance.objects.exists()
