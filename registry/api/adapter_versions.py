@@ -32,7 +32,7 @@ class ImportIn(serializers.Serializer[Any]):
     base_version = serializers.IntegerField(min_value=1, max_value=addresses.LARGEST)
 
 
-class EvaluationOut(serializers.ModelSerializer[Evaluation]):
+class MeasurementOut(serializers.ModelSerializer[Evaluation]):
     id = serializers.CharField(source="pk")
     on_base = serializers.CharField(source="on_base.address")
     dataset = serializers.CharField(source="dataset_version.address")
@@ -64,7 +64,7 @@ class Listed(serializers.ListSerializer[Any]):
         return super().to_representation(rows)
 
 
-class VersionOut(serializers.ModelSerializer[AdapterVersion]):
+class AdapterVersionOut(serializers.ModelSerializer[AdapterVersion]):
     base = serializers.SerializerMethodField()
     dataset = serializers.SerializerMethodField()
     job = serializers.CharField(source="job_id", allow_null=True)
@@ -73,7 +73,7 @@ class VersionOut(serializers.ModelSerializer[AdapterVersion]):
     share_of_base = serializers.SerializerMethodField()
     manifest = serializers.JSONField(source="manifest.files")
     manifest_sha256 = serializers.CharField()
-    evaluations = EvaluationOut(many=True)
+    evaluations = MeasurementOut(many=True)
     stale = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField()
@@ -143,11 +143,11 @@ class CompareQuery(serializers.Serializer[Any]):
 
 
 class Versions(UploadView):
-    @extend_schema(parameters=[VersionFilters], responses={200: VersionOut(many=True)})
+    @extend_schema(parameters=[VersionFilters], responses={200: AdapterVersionOut(many=True)})
     def get(self, request: Request, team: str, name: str) -> Response:
         adapter = selectors.one(self.by, Act.READ, team, name)
         rows = selectors.versions(self.by, adapter, **self.parse(VersionFilters, request.query_params))
-        return self.page(rows, VersionOut, ordering="-number")
+        return self.page(rows, AdapterVersionOut, ordering="-number")
 
     @extend_schema(
         request={
@@ -160,7 +160,7 @@ class Versions(UploadView):
                 "required": ["files", "base_version"],
             }
         },
-        responses={202: VersionOut},
+        responses={202: AdapterVersionOut},
     )
     def post(self, request: Request, team: str, name: str) -> Response:
         adapter = selectors.one(self.by, Act.TRAIN, team, name)
@@ -172,9 +172,9 @@ class Versions(UploadView):
 
 
 class OneVersion(View):
-    @extend_schema(responses={200: VersionOut})
+    @extend_schema(responses={200: AdapterVersionOut})
     def get(self, request: Request, team: str, name: str, ref: str) -> Response:
-        return self.one(VersionOut(selectors.version(self.by, Act.READ, team, name, ref)).data)
+        return self.one(AdapterVersionOut(selectors.version(self.by, Act.READ, team, name, ref)).data)
 
 
 class File(View):
@@ -218,7 +218,7 @@ class Compare(View):
     def get(self, request: Request, team: str, name: str) -> Response:
         query = self.parse(CompareQuery, request.query_params)
         sides = {
-            side: VersionOut(selectors.version(self.by, Act.READ, team, name, query[side])).data
+            side: AdapterVersionOut(selectors.version(self.by, Act.READ, team, name, query[side])).data
             for side in ("left", "right")
         }
         return self.one({**sides, "differences": _differences(sides["left"], sides["right"])})
@@ -247,7 +247,7 @@ class End(View):
 
     act = ""
 
-    @extend_schema(request=Reason, responses={200: VersionOut})
+    @extend_schema(request=Reason, responses={200: AdapterVersionOut})
     def post(self, request: Request, team: str, name: str, ref: str) -> Response:
         version = selectors.version(self.by, Act.PUBLISH, team, name, ref)
         done = ACTS[self.act](by=self.by, version=version, **self.parse(Reason))
@@ -257,7 +257,7 @@ class End(View):
 def _words(view: View, act: Act, version: AdapterVersion) -> Any:
     adapter = version.adapter
     row = selectors.version(view.by, act, adapter.team.slug, adapter.name, str(version.number))
-    return VersionOut(row).data
+    return AdapterVersionOut(row).data
 
 
 ONE = "adapters/<str:team>/<str:name>"

@@ -34,12 +34,12 @@ class BaseOut(serializers.ModelSerializer[BaseModel]):
         fields = ["name", "family", "licence", "current", "created_at"]
 
 
-class VersionIn(serializers.Serializer[Any]):
+class BaseVersionIn(serializers.Serializer[Any]):
     source = serializers.CharField(max_length=1000)  # type: ignore[assignment]
     note = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
 
 
-class VersionOut(serializers.ModelSerializer[BaseVersion]):
+class BaseVersionOut(serializers.ModelSerializer[BaseVersion]):
     base_model = serializers.CharField(source="base_model.name")
     job = serializers.CharField(source="job_id", allow_null=True)
     error = serializers.JSONField(source="job.error", default=None)
@@ -110,24 +110,24 @@ class OneBase(View):
 
 
 class Versions(View):
-    @extend_schema(parameters=[VersionFilters], responses={200: VersionOut(many=True)})
+    @extend_schema(parameters=[VersionFilters], responses={200: BaseVersionOut(many=True)})
     def get(self, request: Request, base: str) -> Response:
         row = selectors.one(self.by, base)
         rows = selectors.versions(self.by, row, **self.parse(VersionFilters, request.query_params))
-        return self.page(rows, VersionOut, ordering="-number")
+        return self.page(rows, BaseVersionOut, ordering="-number")
 
-    @extend_schema(request=VersionIn, responses={202: VersionOut})
+    @extend_schema(request=BaseVersionIn, responses={202: BaseVersionOut})
     def post(self, request: Request, base: str) -> Response:
         row = selectors.one(self.by, base)
-        version = services.add_version(by=self.by, base=row, **self.parse(VersionIn))
-        return self.one(VersionOut(version).data, 202)
+        version = services.add_version(by=self.by, base=row, **self.parse(BaseVersionIn))
+        return self.one(BaseVersionOut(version).data, 202)
 
 
 class OneVersion(View):
-    @extend_schema(responses={200: VersionOut})
+    @extend_schema(responses={200: BaseVersionOut})
     def get(self, request: Request, base: str, number: int) -> Response:
         version = selectors.version(self.by, selectors.one(self.by, base), number)
-        return self.one({**VersionOut(version).data, "module_table": version.module_table})
+        return self.one({**BaseVersionOut(version).data, "module_table": version.module_table})
 
 
 class Impact(View):
@@ -144,13 +144,13 @@ class Act(View):
 
     act = ""
 
-    @extend_schema(request=Reason, responses={200: VersionOut})
+    @extend_schema(request=Reason, responses={200: BaseVersionOut})
     def post(self, request: Request, base: str, number: int) -> Response:
         version = selectors.version(self.by, selectors.one(self.by, base), number)
         acts = {"activate": services.activate, "deprecate": services.deprecate, "retire": services.retire}
         done = acts[self.act](by=self.by, version=version, **self.parse(Reason))
         done.base_model.refresh_from_db()
-        return self.one(VersionOut(done).data)
+        return self.one(BaseVersionOut(done).data)
 
 
 ONE = "base-models/<str:base>"

@@ -41,7 +41,7 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
         fields = ["address", "team", "name", "vertical", "latest_version", "created_at"]
 
 
-class VersionOut(serializers.ModelSerializer[DatasetVersion]):
+class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):
     job = serializers.CharField(source="job_id", allow_null=True)
     error = serializers.JSONField(source="job.error", default=None)
     progress = serializers.JSONField(source="job.progress", default=dict)
@@ -117,11 +117,11 @@ class OneDataset(View):
 
 
 class Versions(UploadView):
-    @extend_schema(parameters=[VersionFilters], responses={200: VersionOut(many=True)})
+    @extend_schema(parameters=[VersionFilters], responses={200: DatasetVersionOut(many=True)})
     def get(self, request: Request, team: str, name: str) -> Response:
         dataset = selectors.one(self.by, Act.READ, team, name)
         rows = selectors.versions(self.by, dataset, **self.parse(VersionFilters, request.query_params))
-        return self.page(rows, VersionOut, ordering="-number")
+        return self.page(rows, DatasetVersionOut, ordering="-number")
 
     @extend_schema(
         request={
@@ -131,7 +131,7 @@ class Versions(UploadView):
                 "required": ["file"],
             }
         },
-        responses={202: VersionOut},
+        responses={202: DatasetVersionOut},
     )
     def post(self, request: Request, team: str, name: str) -> Response:
         dataset = selectors.one(self.by, Act.TRAIN, team, name)
@@ -140,13 +140,13 @@ class Versions(UploadView):
                 raise Invalid("Send one file: a version comes of one.", param="file")
             ((filename, file),) = files.items()
             version = services.add_version(by=self.by, dataset=dataset, file=file, filename=filename)
-        return self.one(VersionOut(version).data, 202)
+        return self.one(DatasetVersionOut(version).data, 202)
 
 
 class OneVersion(View):
-    @extend_schema(responses={200: VersionOut})
+    @extend_schema(responses={200: DatasetVersionOut})
     def get(self, request: Request, team: str, name: str, number: int) -> Response:
-        return self.one(VersionOut(selectors.version(self.by, Act.READ, team, name, number)).data)
+        return self.one(DatasetVersionOut(selectors.version(self.by, Act.READ, team, name, number)).data)
 
 
 class Rows(View):
@@ -158,19 +158,19 @@ class Rows(View):
 
 
 class Archive(View):
-    @extend_schema(request=Reason, responses={200: VersionOut})
+    @extend_schema(request=Reason, responses={200: DatasetVersionOut})
     def post(self, request: Request, team: str, name: str, number: int) -> Response:
         version = selectors.version(self.by, Act.PUBLISH, team, name, number)
         done = version_states.archive_dataset(by=self.by, version=version, **self.parse(Reason))
-        return self.one(VersionOut(done).data)
+        return self.one(DatasetVersionOut(done).data)
 
 
 class Withdraw(View):
-    @extend_schema(request=Reason, responses={200: VersionOut})
+    @extend_schema(request=Reason, responses={200: DatasetVersionOut})
     def post(self, request: Request, team: str, name: str, number: int) -> Response:
         version = selectors.version(self.by, Act.PUBLISH, team, name, number)
         done = version_states.withdraw_dataset(by=self.by, version=version, **self.parse(Reason))
-        return self.one(VersionOut(done).data)
+        return self.one(DatasetVersionOut(done).data)
 
 
 ONE = "datasets/<str:team>/<str:name>"

@@ -12,7 +12,7 @@ WRITES = {"create", "update", "delete", "bulk_create", "get_or_create", "update_
 # Ticks, heartbeats, metrics, receipts, last used, idempotency: they say how things are, nobody did them.
 TELEMETRY = {"idempotency", "receipts", "serving", "workers"}
 # They write for a service that records: bytes and numbers have no meaning of their own.
-PARTS = {"artifacts", "numbers", "audit"}
+PARTS = {"artifacts", "numbers", "audit", "destruction"}
 
 MODULES = sorted(p for p in SERVICES.rglob("*.py") if p.stem not in TELEMETRY | PARTS | {"__init__"})
 

@@ -30,7 +30,7 @@ def test_a_crash_before_the_deletion_leaves_what_can_be_found(world):
 
 def test_bytes_that_came_again_meanwhile_are_spared(world, tmp_path):
     version = withdrawn(world.health)
-    (tmp_path / "again").write_bytes(store().open(artifact_key(version.sha256)).read())
+    artifacts.fetch_file(version.sha256, tmp_path / "again")
     digests = destruction.condemn([version.manifest])
     stored = artifacts.upload(tmp_path / "again")
     with transaction.atomic():
