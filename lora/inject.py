@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lora.layers import LoRALinear
 
-ALL_LINEAR = "all-linear"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,6 @@ def linear_names(model: nn.Module) -> list[str]:
             is_wrapped = name.endswith(".base") and name.removesuffix(".base") in found
             found.extend([] if is_wrapped else [name])
     return found
-
-
-def target_names(model: nn.Module, targets: str | Sequence[str]) -> list[str]:
-    """The paths that `targets` reach: "all-linear", or ends of paths such as "q_proj" or "mlp.up_proj".
-
-    Raises LookupError for an end that no linear of the model has.
-    """
-    names = linear_names(model)
-    if targets == ALL_LINEAR:
-        return names
-    ends = [targets] if isinstance(targets, str) else list(targets)
-    if unknown := [end for end in ends if not any(_ends_with(name, end) for name in names)]:
-        known = sorted({name.rpartition(".")[2] for name in names})
-        raise LookupError(f"no linear layer is called {', '.join(unknown)}; the model has {', '.join(known)}")
-    return [name for name in names if any(_ends_with(name, end) for end in ends)]
 
 
 def freeze(model: nn.Module) -> None:
@@ -145,13 +130,6 @@ def _unwrapped(module: nn.Module) -> object:
     """The linear inside a layer of ours (LoRALinear, StackedLinear), or the module itself."""
     base = getattr(module, "base", None)
     return base if isinstance(base, nn.Linear) else module
-
-
-def _ends_with(name: str, end: str) -> bool:
-    return name == end or name.endswith(f".{end}")
-
-
-T = TypeVar("T")
 
 
 def _by_pattern(patterns: Mapping[str, T], module: str, default: T) -> T:
