@@ -146,7 +146,7 @@ class StackedLinear(nn.Module):
             return y
         a, b = self._gathered
         h = torch.bmm(x.to(a.dtype), a)  # (slots, T, r)
-        return y.baddbmm_(h.to(y.dtype), b)  # (slots, T, out)
+        return y.baddbmm_(h.to(y.dtype), b.to(y.dtype))  # (slots, T, out)
 
     def _gather(self) -> tuple[Tensor, Tensor] | None:
         """Aᵀ (slots, in, r) and Bᵀ (slots, r, out) of the selected rows, r their largest rank; None if it is 0."""
