@@ -6,6 +6,7 @@ below ``PLETHORA_HOME``, with secrets made on the first start.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ CHILD_ENVIRONMENT = env.some(
     "PATH HOME LANG LC_ALL TMPDIR LD_LIBRARY_PATH VIRTUAL_ENV OMP_NUM_THREADS MKL_NUM_THREADS CUDA_HOME"
     " CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES"
 )
+# Two attempts share a small machine; a child that takes all its cores slows both down.
+CHILD_THREADS = env.integer("PLETHORA_CHILD_THREADS", max(1, (os.cpu_count() or 1) // 2))
 LEASE_SECONDS = env.number("PLETHORA_LEASE_SECONDS", 60)
 MAX_UPLOAD_BYTES = env.integer("PLETHORA_MAX_UPLOAD_BYTES", 2 * 1024**3)
 DEVICE_HOUR_PRICE = env.number("PLETHORA_DEVICE_HOUR_PRICE", 2.0)

@@ -70,7 +70,7 @@ class Context:
         began = time.monotonic()
         last: Event = {}
         try:
-            with Child(spec, threads=threads) as child, self.pulse.watching(child):
+            with Child(spec, threads=threads or settings.CHILD_THREADS) as child, self.pulse.watching(child):
                 for last in child.events():
                     if last["event"] not in ("finished", "failed"):
                         on_event(last)
