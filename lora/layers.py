@@ -20,7 +20,7 @@ Source: Hu et al., LoRA (2106.09685); rsLoRA's scale: Kalajdzievski (2312.03732)
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -89,12 +89,21 @@ class LoRALinear(nn.Module):
         # block (torch.utils.checkpoint) draws the same mask again.
         seed = int(torch.randint(2**62, ()).item()) if rate else 0
         dtype, out_dtype = compute_dtype(self.base, x)
-        arguments = (x.to(dtype), self.lora_a, self.lora_b, self.base, self.scale, rate, seed)
-        y = _LoRAFunction.apply(*arguments)  # type: ignore[no-untyped-call]
+        fixed = _Fixed(self.base, self.scale, rate, seed)
+        y = _LoRAFunction.apply(x.to(dtype), self.lora_a, self.lora_b, fixed)  # type: ignore[no-untyped-call]
         return cast(Tensor, y.to(out_dtype))
 
     def extra_repr(self) -> str:
         return f"rank={self.rank}, scale={self.scale:g}, dropout={self.dropout:g}, merged={self.merged}"
+
+
+class _Fixed(NamedTuple):
+    """What one pass knows beside its tensors: the frozen linear, s, and the dropout's rate and seed."""
+
+    base: nn.Linear
+    scale: float
+    rate: float
+    seed: int
 
 
 class _LoRAFunction(torch.autograd.Function):
@@ -107,11 +116,10 @@ class _LoRAFunction(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - autograd.Function takes its arguments by position
-        ctx: Any, x: Tensor, a: Tensor, b: Tensor, base: nn.Linear, scale: float, rate: float, seed: int
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, fixed: _Fixed) -> Tensor:
         ctx.save_for_backward(x, a, b)
-        ctx.base, ctx.scale, ctx.rate, ctx.seed = base, scale, rate, seed
+        ctx.fixed = fixed
+        base, scale, rate, seed = fixed
         rows = x.reshape(-1, x.shape[-1])  # (n, in)
         bias = None if base.bias is None else base.bias.to(x.dtype)
         y = functional.linear(rows, dense_weight(base, x.dtype), bias)  # (n, out)
@@ -123,22 +131,23 @@ class _LoRAFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, a_master, b_master = ctx.saved_tensors
+        base, scale, rate, seed = ctx.fixed
         a, b = a_master.to(x.dtype), b_master.to(x.dtype)
         rows = x.reshape(-1, x.shape[-1])  # (n, in)
         dy = grad.reshape(-1, grad.shape[-1])  # (n, out)
-        dropped = _dropped(rows, ctx.rate, ctx.seed)  # (n, in)
-        dh = (dy @ b).mul_(ctx.scale)  # (n, r)
+        dropped = _dropped(rows, rate, seed)  # (n, in)
+        dh = (dy @ b).mul_(scale)  # (n, r)
         da = (dh.T @ dropped).to(a_master.dtype)  # (r, in)
-        db = (dy.T @ (dropped @ a.T)).mul_(ctx.scale).to(b_master.dtype)  # (out, r)
+        db = (dy.T @ (dropped @ a.T)).mul_(scale).to(b_master.dtype)  # (out, r)
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = dy @ dense_weight(ctx.base, x.dtype)  # (n, in)
-            if ctx.rate:
-                dx.add_(_dropped(dh @ a, ctx.rate, ctx.seed))
+            dx = dy @ dense_weight(base, x.dtype)  # (n, in)
+            if rate:
+                dx.add_(_dropped(dh @ a, rate, seed))
             else:
                 dx.addmm_(dh, a)
             dx = dx.view_as(x)  # (..., in)
-        return dx, da, db, None, None, None, None
+        return dx, da, db, None
 
 
 def _dropped(rows: Tensor, rate: float, seed: int) -> Tensor:

@@ -63,8 +63,8 @@ def completion_loss(
         divisor = len(index)
     if divisor <= 0:
         raise ValueError("no token is labelled: there is no loss to average")
-    arguments = (hidden, index, targets, head_weight, head_bias, float(divisor), chunk)
-    return cast(Tensor, _CompletionLoss.apply(*arguments))  # type: ignore[no-untyped-call]
+    head = _Head(head_weight, head_bias, float(divisor), chunk)
+    return cast(Tensor, _CompletionLoss.apply(hidden, index, targets, head))  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
@@ -83,18 +83,19 @@ def completion_scores(
     return Scores(loss, correct, len(index))
 
 
+class _Head(NamedTuple):
+    """The frozen head (V, d), (V), what its loss is divided by, and how many rows go through it at once."""
+
+    weight: Tensor
+    bias: Tensor | None
+    divisor: float
+    chunk: int
+
+
 class _CompletionLoss(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: PLR0917 - autograd.Function takes its arguments by position
-        ctx: Any,
-        hidden: Tensor,
-        index: Tensor,
-        targets: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        divisor: float,
-        chunk: int,
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, index: Tensor, targets: Tensor, head: _Head) -> Tensor:
+        weight, bias, divisor, chunk = head
         rows = hidden.reshape(-1, hidden.shape[-1])[index]  # (labelled, d)
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         for start in range(0, len(rows), chunk):
@@ -117,7 +118,7 @@ class _CompletionLoss(torch.autograd.Function):
         slopes, index = ctx.saved_tensors
         whole = slopes.new_zeros(ctx.shape).view(-1, ctx.shape[-1])  # (tokens, d)
         whole.index_copy_(0, index, slopes * (grad / ctx.divisor).to(slopes.dtype))
-        return whole.view(ctx.shape), None, None, None, None, None, None
+        return whole.view(ctx.shape), None, None, None
 
 
 def _labelled(hidden: Tensor, head_weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -193,11 +193,17 @@ def bfloat16_file(path, bits):
     return write_header(path, entries, data)
 
 
-@pytest.mark.parametrize(("bits", "codes"), [(0x3F80, set()), (0x7F80, {"not_finite"}), (0x8000, {"zero_update"})])
-def test_it_reads_bfloat16_by_its_bits(folder, bits, codes):
+def test_it_reads_good_bfloat16(folder):
+    bfloat16_file(folder / "adapter_model.safetensors", 0x3F80)  # 1.0
+    assert check_adapter(folder, TABLE).trainable_parameters == 44
+
+
+@pytest.mark.parametrize(
+    ("bits", "code"), [(0x7F80, "not_finite"), (0xFFC1, "not_finite"), (0x8000, "zero_update")]
+)
+def test_it_reads_bfloat16_by_its_bits(folder, bits, code):
     bfloat16_file(folder / "adapter_model.safetensors", bits)
-    found = {code for _, code in refusals(folder)} if codes else {*()} if check_adapter(folder, TABLE) else {"?"}
-    assert found == codes
+    assert {found for _, found in refusals(folder)} == {code}
 
 
 @pytest.mark.parametrize(
@@ -294,20 +300,18 @@ def test_it_streams_the_values(folder):
     program = (
         "import resource, sys, pathlib; from registry.weights import check_adapter\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "table = [{'name': 'big.q_proj', 'kind': 'linear', 'shape': [2048, 2048]}]\n"
+        "table = [{'name': 'big.q_proj', 'kind': 'linear', 'shape': [4096, 4096]}]\n"
         "check_adapter(pathlib.Path(sys.argv[1]), table)\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
     )
-    big = {
-        key("big.q_proj", side): np.ones((1024, 2048)[:: 1 if side == "A" else -1], np.float32) for side in "AB"
-    }
-    big = {name: np.tile(array, 2)[..., : array.shape[1]] for name, array in big.items()}
-    write(folder, config={**CONFIG, "r": 1024}, tensors={n: np.ascontiguousarray(a) for n, a in big.items()})
+    shapes = {"A": (1024, 4096), "B": (4096, 1024)}
+    big = {key("big.q_proj", side): np.ones(shape, np.float32) for side, shape in shapes.items()}
+    write(folder, config={**CONFIG, "r": 1024}, tensors=big)
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder)], cwd=root, capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 14
+    assert int(done.stdout) < 20
 
 
 def test_it_needs_no_torch_and_no_django():
