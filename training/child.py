@@ -14,6 +14,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+from django.conf import settings
+
 LOG_LINES = 200
 GRACE_SECONDS = 10.0
 
@@ -49,6 +51,7 @@ class Child:
             errors="replace",
             start_new_session=True,
             env=self._environment(),
+            cwd=settings.ROOT,
         )
         self._reader = threading.Thread(target=self._keep_log, daemon=True, name="child-log")
         self._reader.start()
@@ -108,7 +111,7 @@ class Child:
             self._lines.append(line.rstrip("\n")[:500])
 
     def _environment(self) -> dict[str, str]:
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environment = {**settings.CHILD_ENVIRONMENT, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         if self.threads is not None:
             environment["OMP_NUM_THREADS"] = str(self.threads)
         return environment

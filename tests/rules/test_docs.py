@@ -1,0 +1,52 @@
+"""What the docs name exists: make targets, commands, settings, files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+from typer.main import get_command
+
+from client.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = "\n".join(path.read_text() for path in DOCS)
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)\b", TEXT)) - {"them"}))
+def test_it_names_make_targets_that_exist(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"manage\.py ([a-z]+)", TEXT))))
+def test_it_names_management_commands_that_exist(name):
+    assert name in get_commands()
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"^plethora (.+?)(?:  +#.*)?$", TEXT, re.MULTILINE))))
+def test_it_shows_commands_that_parse(line):
+    command = get_command(app)
+    for word in line.split():
+        if word.startswith("-") or word not in getattr(command, "commands", {}):
+            break
+        command = command.commands[word]
+    assert not getattr(command, "commands", {}), f"plethora {line} stops at a group"
+
+
+def settings_read() -> set[str]:
+    code = "\n".join(path.read_text() for path in (ROOT / "config").rglob("*.py"))
+    return set(re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', code))
+
+
+def test_it_documents_every_setting():
+    documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (ROOT / "docs" / "operations.md").read_text()))
+    assert settings_read() - documented == set()
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda p: p.name)
+def test_it_links_to_files_that_exist(path):
+    links = re.findall(r"\]\((?!http)([^)#]+)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
