@@ -29,7 +29,7 @@ from registry.services import artifacts
 
 _counter = itertools.count(1)
 MODULES = [
-    {"name": f"model.layers.{layer}.self_attn.{part}_proj", "kind": "Linear", "shape": [8, 8]}
+    {"name": f"model.layers.{layer}.self_attn.{part}_proj", "kind": "linear", "shape": [8, 8]}
     for layer in range(2)
     for part in "qkvo"
 ]

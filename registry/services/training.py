@@ -67,9 +67,9 @@ def plan(*, by: Caller, request: Request) -> Plan:
         )
         targets = recipes.matching(base.module_table, recipe.targets)
     except recipes.RecipeError as error:
-        errors = [{**one, "param": f"recipe.{one['param']}"} for one in error.errors]
-        first = errors[0]
-        raise Invalid(f"{first['param']}: {first['message']}", param=first["param"], errors=errors) from error
+        first = error.errors[0]
+        message = f"{first['param']}: {first['message']}"
+        raise Invalid(message, param=first["param"], errors=error.errors) from error
     return Plan(request, base, recipe, targets, gates.validate(request.gate))
 
 

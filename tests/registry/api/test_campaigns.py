@@ -1,0 +1,193 @@
+"""A campaign from draft to rollback. Jobs are ended here as a worker would; real training is in the journeys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from registry.access import SYSTEM
+from registry.models import Evaluation, Job, ServingInstance, TrainingSpec
+from registry.services import aliases, artifacts, campaign_steps, evaluations, jobs, promotions, training, versions
+from registry.services.versions import Trained
+from registry.weights import check_adapter
+from tests.make import adapter_files, make_adapter, make_base_version, make_dataset_version
+
+CAMPAIGNS = "/api/v1/campaigns"
+RECIPE = {"rank": 2, "alpha": 4, "steps": 2, "max_length": 32, "targets": ["q_proj"]}
+
+
+@pytest.fixture
+def stale(world, store, tmp_path):
+    """health/triage@1, trained on base 1 by a job, aliased; base 2 is current."""
+    base, dataset = make_base_version(), make_dataset_version(world.health)
+    adapter = make_adapter(world.health, base=base)
+    request = training.Request(adapter=adapter, dataset=dataset, recipe=RECIPE, promote_to="production")
+    train(training.submit(by=SYSTEM, request=request), tmp_path)
+    make_base_version(change="weights")
+    return adapter
+
+
+def train(job, folder: Path):
+    """End a training job as its worker would: real files, given measurements."""
+    target = folder / f"adapter-{job.pk}"
+    target.mkdir()
+    for name, content in adapter_files(seed=100 + job.pk).items():
+        (target / name).write_bytes(content)
+    spec = versions.spec_of(job)
+    facts = check_adapter(target, spec.base_version.module_table)
+    files = artifacts.upload_folder(target)
+    attempt = jobs.claim(job.pk, owner="test")
+    jobs.start(attempt)
+    assert jobs.committing(attempt)
+    trained = Trained(files, facts, {"prompt": [1]}, {}, None)
+    with transaction.atomic():
+        version = versions.commit_trained(spec=spec, trained=trained)
+        jobs.succeed(attempt, result={"version": version.number}, cost={"device_seconds": 1.0})
+    return version
+
+
+def measure(job, *, new, old, base):
+    item_versions = {e.adapter_version_id for e in Evaluation.objects.filter(job=job)} - {None}
+    newest = max(item_versions)
+    attempt = jobs.claim(job.pk, owner="test")
+    jobs.start(attempt)
+    jobs.committing(attempt)
+    losses = {pk: new if pk == newest else old for pk in item_versions} | {None: base}
+    found = {
+        (e.adapter_version_id, e.dataset_version_id): {"loss": losses[e.adapter_version_id]}
+        for e in job.evaluations.all()
+    }
+    with transaction.atomic():
+        evaluations.measured(job, found)
+        jobs.succeed(attempt, result={}, cost={})
+
+
+def engines_hold(*loaded):
+    for version in loaded:
+        entry = {"version": version.pk, "address": version.address, "digest": version.manifest_id}
+        ServingInstance.objects.update_or_create(
+            url=f"http://127.0.0.1:{version.pk}",
+            defaults={"base_version": version.base_version, "loaded": [entry], "last_tick": timezone.now()},
+        )
+
+
+def run_to_review(client, folder, **losses):
+    campaign = client.post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    client.post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    campaign_steps.advance()
+    train(Job.objects.get(state="queued", kind="train"), folder)
+    campaign_steps.advance()
+    measure(Job.objects.get(state="queued", kind="evaluate"), **losses)
+    campaign_steps.advance()
+    return client.get(f"{CAMPAIGNS}/{campaign['id']}").json()
+
+
+GOOD = {"new": 1.0, "old": 2.0, "base": 3.0}
+
+
+def test_it_drafts_what_is_stale(api, stale):
+    answer = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json")
+    assert answer.status_code == 201
+    assert answer.json()["state"] == "draft"
+    assert [item["old"] for item in answer.json()["items"]] == ["health/triage@1"]
+
+
+def test_it_previews_without_writing(api, stale):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    before = Job.objects.count()
+    preview = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/preview").json()
+    assert (preview["jobs"], preview["target"]) == (1, "llama@2")
+    assert Job.objects.count() == before
+
+
+def test_it_retrains_with_the_old_recipe_on_the_current_base(api, stale):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    campaign_steps.advance()
+    first, second = TrainingSpec.objects.order_by("job_id")
+    assert second.base_version.number == 2
+    assert second.recipe_sha256 == first.recipe_sha256
+    assert second.job.on_behalf_of.startswith("token:")
+
+
+def test_it_compares_old_new_and_base(api, stale, tmp_path):
+    (item,) = run_to_review(api("alice"), tmp_path, **GOOD)["items"]
+    assert item["state"] == "passed"
+    assert {name: side["loss"] for name, side in item["evaluations"].items()} == GOOD
+
+
+def test_it_refuses_a_retrain_that_is_worse(api, stale, tmp_path):
+    campaign = run_to_review(api("alice"), tmp_path, new=2.5, old=2.0, base=3.0)
+    assert campaign["state"] == "review"
+    assert campaign["items"][0]["state"] == "refused"
+    answer = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/promote")
+    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_passed")
+    assert api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/cancel").json()["state"] == "cancelled"
+
+
+def test_it_promotes_and_nothing_is_stale_any_more(api, stale, tmp_path):
+    campaign = run_to_review(api("alice"), tmp_path, **GOOD)
+    assert api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/promote").status_code == 202
+    campaign_steps.advance()
+    assert api("alice").get(f"{CAMPAIGNS}/{campaign['id']}").json()["state"] == "completed"
+    assert api("alice").get("/api/v1/staleness").json()["results"] == []
+
+
+def test_it_waits_for_engines_where_clients_hang_on_the_alias(api, stale, tmp_path):
+    api("alice").post("/api/v1/clients", {"team": "health", "name": "st-olaf"}, format="json")
+    slot = "/api/v1/clients/health/st-olaf/assignments/default"
+    api("alice").put(slot, {"adapter": "health/triage", "alias": "production"}, format="json")
+    campaign = run_to_review(api("alice"), tmp_path, **GOOD)
+    promoted = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/promote").json()
+    assert promoted["items"][0]["state"] == "promoting"
+    engines_hold(stale.versions.get(number=2))
+    promotions.advance()
+    campaign_steps.advance()
+    assert api("alice").get(f"{CAMPAIGNS}/{campaign['id']}").json()["state"] == "completed"
+
+
+def test_it_rolls_back(api, stale, tmp_path):
+    campaign = run_to_review(api("alice"), tmp_path, **GOOD)
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/promote")
+    campaign_steps.advance()
+    assert api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/rollback").status_code == 202
+    assert aliases.Alias.objects.get(name="production").version.number == 1
+
+
+def test_it_fails_an_item_whose_job_failed(api, stale):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    campaign_steps.advance()
+    jobs.cancel(by=SYSTEM, job_id=Job.objects.get(state="queued").pk)
+    campaign_steps.advance()
+    found = api("alice").get(f"{CAMPAIGNS}/{campaign['id']}").json()
+    assert (found["state"], found["items"][0]["state"]) == ("review", "failed")
+
+
+def test_it_stops_at_its_budget(api, stale):
+    body = {"base_model": "llama", "budget_device_seconds": 0}
+    campaign = api("alice").post(CAMPAIGNS, body, format="json").json()
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    campaign_steps.advance()
+    assert "budget" in api("alice").get(f"{CAMPAIGNS}/{campaign['id']}").json()["items"][0]["reason"]
+
+
+def test_it_says_that_nothing_is_stale(api, world, store):
+    make_base_version()
+    answer = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (422, "nothing_stale")
+
+
+@pytest.mark.parametrize(("who", "status"), [("bob", 403), ("erin", 403), ("charlie", 404)])
+def test_it_lets_only_maintainers_act(api, stale, who, status):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    assert api(who).post(f"{CAMPAIGNS}/{campaign['id']}/start").status_code == status
+
+
+def test_it_refuses_a_step_from_the_wrong_state(api, stale):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    answer = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/rollback")
+    assert (answer.status_code, answer.json()["allowed"]) == (409, ["completed"])
