@@ -29,7 +29,7 @@ def store(tmp_path: Path, settings: object) -> Path:
 
 @pytest.fixture
 def api(world: World) -> Callable[..., APIClient]:
-    """`api("alice")`, `api("bob")`, `api("charlie")`, `api("admin")`, `api(None)`: a client that sends their token."""
+    """`api("alice")`: a client that sends her token; `api(None)` sends none."""
 
     def client(name: str | None) -> APIClient:
         made = APIClient()

@@ -16,7 +16,7 @@ To add a kind: a name in `registry.choices.JobKind`, a row in `KINDS`, and `trai
 
 The runner has claimed the job, keeps its lease, kills the child when the attempt must end, and calls `commit`
 inside the one transaction in which the job succeeds: a `commit` that raises, or an attempt that was fenced, leaves
-nothing written. So `commit` only calls services, and may run for a moment, not longer. Work that takes long outside
+nothing written. So `commit` only calls services, and may run for a moment, not longer. Long work outside
 a child calls `context.check()` now and then. What the input is to blame for is raised as `JobFailure`.
 
 What must happen to a job's object when the job fails or is cancelled, by whomever (a waiting job has no worker),
