@@ -15,14 +15,14 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from training.trainer.events import Channel, Failure
+from training.trainer.events import Channel, Failure, Pipe
 
 log = logging.getLogger("training.trainer")
 
 
 def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    channel = Channel()
+    channel = Pipe()
     try:
         spec = channel.read_spec()
         channel.listen()

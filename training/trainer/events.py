@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 OWNER_GONE = 75  # exit status when stdin closed: nobody is left to report to
 
@@ -32,8 +32,15 @@ class Failure(Exception):
         return event | ({"param": self.param} if self.param else {})
 
 
-class Channel:
-    """Both ends of the conversation with the owner of this process."""
+class Channel(Protocol):
+    """What a task needs of its owner: somebody to tell, and somebody who may stop it."""
+
+    def emit(self, event: str, **fields: Any) -> None: ...
+    def check_cancelled(self) -> None: ...
+
+
+class Pipe:
+    """Both ends of the conversation with the owner of this process: a Channel over stdin and stdout."""
 
     def __init__(self) -> None:
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
