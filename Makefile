@@ -12,7 +12,7 @@ help: ## This list
 
 setup: $(STAMP) ## Install everything that demo, up and test need (about 2 GB on disk, CPU build of PyTorch)
 
-$(STAMP): requirements.lock
+$(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Plethora needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Set PYTHON=python3.11."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
@@ -21,6 +21,7 @@ $(STAMP): requirements.lock
 	@echo "(Where your package index serves a CUDA build of torch it is about 5 GB; README.md says how to choose.)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(STAMP)
 
 demo: $(STAMP) ## The whole story, measured: train, register, assign, serve, flag, retrain, audit (ARGS="--exit --stack --quick")

@@ -1,0 +1,5 @@
+"""`python -m client` is `plethora`."""
+
+from client.cli import main
+
+main()
