@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -110,13 +110,20 @@ def object_of(alias: Alias) -> str:
 
 
 def _living(adapter: Adapter, name: str) -> Alias | None:
-    rows = Alias.objects.select_for_update(of=("self",)).select_related("version", "adapter__team")
-    return rows.filter(adapter=adapter, name=name, deleted_at__isnull=True).first()
+    # Locked alone, then read: where the version changed while we waited for the lock, PostgreSQL joins the new row
+    # with the old version, and finds none.
+    living = Alias.objects.filter(adapter=adapter, name=name, deleted_at__isnull=True)
+    locked = living.select_for_update().values_list("pk", flat=True).first()
+    return Alias.objects.select_related("version", "adapter__team").filter(pk=locked).first()
 
 
 def _create(by: Caller, adapter: Adapter, name: str, version: AdapterVersion, reason: str) -> Alias:
     now = timezone.now()
-    alias = Alias.objects.create(adapter=adapter, name=name, version=version)
+    try:
+        with transaction.atomic():
+            alias = Alias.objects.create(adapter=adapter, name=name, version=version)
+    except IntegrityError as error:
+        raise Conflict(f"{name} was moved by somebody else; read it again.", code="moved") from error
     _open_history(by, alias, version, now, reason)
     after = {"version": version.number, "digest": version.manifest_id}
     audit.record(by, "alias.create", object_of(alias), team=adapter.team, after=after, reason=reason, at=now)
