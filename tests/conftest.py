@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,10 @@ def world(db: None) -> World:
 
 @pytest.fixture
 def store(tmp_path: Path, settings: object) -> Path:
-    """An empty store on the local disk, for this test alone."""
+    """An empty store for this test alone: on the local disk, or in the bucket that the environment names."""
+    if os.environ.get("PLETHORA_S3_ENDPOINT"):
+        settings.STORE = f"{os.environ['PLETHORA_STORE']}/{uuid.uuid4().hex}"  # type: ignore[attr-defined]
+        return tmp_path
     settings.STORE = (tmp_path / "store").as_uri()  # type: ignore[attr-defined]
     return tmp_path / "store"
 
