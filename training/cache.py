@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,15 @@ def scratch_of(job_id: int, attempt: int) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def forget_stale_scratch(held: Callable[[], set[str]]) -> None:
+    """Folders that killed workers left behind; `held` names the attempts that still run somewhere."""
+    found = list((Path(settings.HOME) / "scratch").glob("*"))
+    living = held()  # asked after the look, so that what another worker makes meanwhile is not taken for old
+    for folder in found:
+        if folder.name not in living:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def forget_scratch(job_id: int, attempt: int) -> None:

@@ -12,19 +12,22 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import close_old_connections, connection
 
 from registry.services import audit, campaign_steps, idempotency, jobs, promotions, workers
-from training import runner, tasks
+from training import cache, runner, tasks
 
 log = logging.getLogger(__name__)
 PAUSE = 1.0
 HOUR = 3600.0
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
+MOST_SENT = 100
 _stop = threading.Event()
+_slots = 1
 
 
 def feed() -> None:
@@ -37,11 +40,27 @@ def feed() -> None:
             connection.close()
 
 
+def reclaim() -> None:
+    """What a lost worker held goes back to the queue; if it was on this disk, so does its room."""
+    if jobs.reclaim():
+        forget_scratch()
+
+
+def forget_scratch() -> None:
+    cache.forget_stale_scratch(jobs.held)
+
+
 def send() -> None:
     """A message for each job that waits; a broker that is away loses nothing, the row stays due."""
-    for job_id in jobs.due():
+    for job_id in jobs.due(limit=_room()):
         tasks.run.delay(job_id)
         jobs.mark_sent(job_id)
+
+
+def _room() -> int:
+    """A queue in memory is ours alone: what isn't sent keeps its place by priority and age."""
+    in_memory = settings.CELERY_BROKER_URL.startswith("memory://")
+    return max(0, _slots - runner.running()) if in_memory else MOST_SENT
 
 
 def tick() -> None:
@@ -62,13 +81,14 @@ class Hourly:
 
 PARTS: list[Callable[[], object]] = [
     tick,
-    jobs.reclaim,
+    reclaim,
     send,
     promotions.advance,
     campaign_steps.advance,
     audit.seal,
     Hourly(audit.sign_head),
     Hourly(idempotency.expire),
+    Hourly(forget_scratch),
 ]
 
 
@@ -81,8 +101,10 @@ def _loop() -> None:
 
 
 @worker_ready.connect
-def start(**_: object) -> None:
+def start(sender: Any, **_: object) -> None:
     """Celery says that the worker takes messages."""
+    global _slots  # noqa: PLW0603 - one worker in a process, and it says so once
+    _slots = int(sender.controller.concurrency)
     threading.Thread(target=_loop, daemon=True, name="feeder").start()
 
 

@@ -66,6 +66,12 @@ class Pulse:
         finally:
             self._child = None
 
+    def flush(self) -> None:
+        """Bring the last report home: what follows the work leaves no time for another beat."""
+        progress, self._progress = self._progress, None
+        if progress is not None and self.reason is None:
+            jobs.heartbeat(self.attempt, progress)
+
     def _beat(self) -> None:
         pause = min(settings.LEASE_SECONDS / 4, MOST_SECONDS)
         try:

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
 from registry.choices import FailureClass
@@ -24,16 +25,18 @@ from training.pulse import Pulse
 log = logging.getLogger(__name__)
 shutdown = threading.Event()
 OWNER = f"{socket.gethostname()}:{os.getpid()}"
+_running: set[int] = set()
 
 
 def run(job_id: int) -> None:
     """Claim the job and bring it to an end; a job that somebody else has, or that ended, is dropped."""
-    if shutdown.is_set():
+    if shutdown.is_set() or not jobs.suits(job_id, devices=len(settings.DEVICES)):
         return
     attempt = jobs.claim(job_id, owner=OWNER)
     if attempt is None:
         return
     log.info("job %s (%s): attempt %s", job_id, attempt.job.kind, attempt.number)
+    _running.add(job_id)
     try:
         _execute(attempt)
     except Fenced:
@@ -42,7 +45,13 @@ def run(job_id: int) -> None:
         log.warning("job %s: the database is away (%s); its lease will run out", job_id, error)
         connection.close()
     finally:
+        _running.discard(job_id)
         cache.forget_scratch(job_id, attempt.number)
+
+
+def running() -> int:
+    """How many attempts this process executes now."""
+    return len(_running)
 
 
 def _execute(attempt: Attempt) -> None:
@@ -73,6 +82,7 @@ def _work(attempt: Attempt) -> None:
         context = Context(attempt, scratch, pulse)
         commit = work(attempt, context)
         context.check()
+        pulse.flush()
         _commit_or_cancel(attempt)
         with transaction.atomic():
             result, cost = commit()

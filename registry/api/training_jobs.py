@@ -107,7 +107,9 @@ class TrainingJobs(View):
         adapter = addresses.adapter(self.by, Act.TRAIN, data["adapter"], param="adapter")
         dataset = addresses.dataset_version(self.by, Act.TRAIN, data["dataset"], param="dataset")
         number, judged = data["base_version"], data["evaluation_dataset"]
-        base = addresses.base_version(f"{adapter.base_model.name}@{number}") if number else None
+        base = (
+            addresses.base_version(f"{adapter.base_model.name}@{number}", param="base_version") if number else None
+        )
         other = (
             addresses.dataset_version(self.by, Act.TRAIN, judged, param="evaluation_dataset") if judged else None
         )

@@ -7,17 +7,22 @@ dataset its highest ready version; a bare base its current version.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from registry.access import Act, Caller, fetch
 from registry.choices import DatasetStatus, VersionStatus
-from registry.errors import Invalid, NotFound
+from registry.errors import Invalid, NotFound, RegistryError
 from registry.models import Adapter, AdapterVersion, Alias, BaseModel, BaseVersion, Client, Dataset, DatasetVersion
 
 FORM = re.compile(
     r"(?:(?P<team>[a-z0-9][a-z0-9-]{0,62})/)?(?P<name>[a-z0-9][a-z0-9-]{0,62})(?:@(?P<ref>[a-z0-9-]{1,63}))?"
 )
 LARGEST = 2**31 - 1
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,21 @@ def parse(text: str, *, param: str | None = None) -> Address:
     return Address(found["team"], found["name"], alias=ref)
 
 
+def _naming(find: Callable[P, R]) -> Callable[P, R]:
+    """What is refused says by its `param` which field of the request named it."""
+
+    @wraps(find)
+    def found(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return find(*args, **kwargs)
+        except RegistryError as error:
+            param = kwargs.get("param")
+            error.param = error.param or (param if isinstance(param, str) else None)
+            raise
+
+    return found
+
+
 def _of_team(text: str, param: str | None) -> Address:
     address = parse(text, param=param)
     if address.team is None:
@@ -54,6 +74,7 @@ def _of_team(text: str, param: str | None) -> Address:
     return address
 
 
+@_naming
 def adapter(by: Caller, act: Act, text: str, *, param: str | None = None) -> Adapter:
     address = _of_team(text, param)
     return adapter_of(by, act, address.team or "", address.name)
@@ -63,6 +84,7 @@ def adapter_of(by: Caller, act: Act, team: str, name: str) -> Adapter:
     return fetch(by, act, Adapter.objects.select_related("team", "base_model"), team__slug=team, name=name)
 
 
+@_naming
 def adapter_version(by: Caller, act: Act, text: str, *, param: str | None = None) -> AdapterVersion:
     address = _of_team(text, param)
     row = adapter_of(by, act, address.team or "", address.name)
@@ -98,6 +120,7 @@ def current_version(row: Adapter) -> AdapterVersion | None:
     return aliased or versions.filter(status=VersionStatus.READY).order_by("-number").first()
 
 
+@_naming
 def dataset(by: Caller, act: Act, text: str, *, param: str | None = None) -> Dataset:
     address = _of_team(text, param)
     return dataset_of(by, act, address.team or "", address.name)
@@ -107,6 +130,7 @@ def dataset_of(by: Caller, act: Act, team: str, name: str) -> Dataset:
     return fetch(by, act, Dataset.objects.select_related("team"), team__slug=team, name=name)
 
 
+@_naming
 def dataset_version(by: Caller, act: Act, text: str, *, param: str | None = None) -> DatasetVersion:
     """The version that the address names, whatever its status; a bare one its highest ready version."""
     address = _of_team(text, param)
@@ -132,6 +156,7 @@ def base_model(name: str) -> BaseModel:
     return row
 
 
+@_naming
 def base_version(text: str, *, param: str | None = None) -> BaseVersion:
     """Base models belong to all teams, so no caller is asked."""
     address = parse(text, param=param)
@@ -147,6 +172,7 @@ def client_of(by: Caller, act: Act, team: str, name: str) -> Client:
     return fetch(by, act, Client.objects.select_related("team"), team__slug=team, name=name)
 
 
+@_naming
 def client(by: Caller, act: Act, text: str, *, param: str | None = None) -> Client:
     address = _of_team(text, param)
     return client_of(by, act, address.team or "", address.name)

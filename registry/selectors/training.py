@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry.access import SYSTEM, Act
-from registry.models import Adapter, AdapterVersion, Alias, TrainingSpec
+from registry.models import Adapter, AdapterVersion, Alias
 from registry.selectors import addresses
 
 
@@ -14,8 +14,6 @@ def production(adapter: Adapter) -> AdapterVersion | None:
     return alias.version if alias else None
 
 
-def warm_start(spec: TrainingSpec, address: str) -> AdapterVersion | None:
-    """The version to begin from; it must be the same team's."""
-    text = address if "/" in address else f"{spec.adapter.team.slug}/{address}"
-    found = addresses.adapter_version(SYSTEM, Act.READ, text, param="recipe.warm_start")
-    return found if found.adapter.team_id == spec.adapter.team_id else None
+def warm_start(address: str) -> AdapterVersion:
+    """The version to begin from, which submitting pinned to one of the adapter's own team."""
+    return addresses.adapter_version(SYSTEM, Act.READ, address, param="recipe.warm_start")

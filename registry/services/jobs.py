@@ -166,7 +166,8 @@ def fail(attempt: Attempt, *, failure: FailureClass, code: str, message: str, pa
     retryable = failure is FailureClass.INFRASTRUCTURE
     error = {"code": code, "message": message[:2000], "param": param, "retryable": retryable, "class": failure}
     with transaction.atomic():
-        if retryable and attempt.job.lost_attempts + 1 < MAX_LOST:
+        # Read now: a checkpoint of this very attempt forgave the losses before it.
+        if retryable and attempt.rows.filter(lost_attempts__lt=MAX_LOST - 1).exists():
             _write(attempt, **_requeued(), error=error)
             add_event(attempt.job, "requeued", error)
             return

@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import transaction
 
 from registry import estimates, recipes
-from registry.access import Act, Caller, fetch, require
+from registry.access import SYSTEM, Act, Caller, fetch, require
 from registry.choices import SERVABLE_BASE_STATES, DatasetStatus, JobKind, JobState, VersionStatus
-from registry.errors import Conflict, Invalid
+from registry.errors import Conflict, Invalid, NotFound
 from registry.models import (
     Adapter,
     AdapterVersion,
@@ -22,6 +22,7 @@ from registry.models import (
     Job,
     TrainingSpec,
 )
+from registry.selectors import addresses
 from registry.services import gates, jobs
 
 BYTES_PER_TOKEN = 3.0  # before a worker has counted: a text's bytes for each token, on the small side
@@ -57,11 +58,13 @@ class Plan:
 def plan(*, by: Caller, request: Request) -> Plan:
     """Check a request whole; raises what is wrong with it."""
     require(by, Act.TRAIN, request.adapter.team)
+    if request.promote_to:
+        require(by, Act.PUBLISH, request.adapter.team)
     base = _base(request)
     _check_datasets(request)
     try:
         recipe = recipes.resolve(
-            request.recipe,
+            {**request.recipe, **_warm_start(request, base)},
             parameter_count=base.parameter_count or 0,
             context_length=base.context_length or 2048,
         )
@@ -76,8 +79,6 @@ def plan(*, by: Caller, request: Request) -> Plan:
 def submit(*, by: Caller, request: Request, retry_of: Job | None = None) -> Job:
     """Queue a training job for what `plan` checked."""
     checked = plan(by=by, request=request)
-    if request.promote_to:
-        require(by, Act.PUBLISH, request.adapter.team)
     with transaction.atomic():
         job = jobs.create(
             by=by,
@@ -190,6 +191,28 @@ def _base(request: Request) -> BaseVersion:
             f"{base.address} is {base.status}, not active.", param="base_version", code="base_not_active"
         )
     return base
+
+
+def _warm_start(request: Request, base: BaseVersion) -> dict[str, str]:
+    """The version to begin from, pinned by its number: what an alias names may move before the job runs."""
+    address = request.recipe.get("warm_start")
+    if not isinstance(address, str):
+        return {}  # absent, or no text: the recipe's own rules say so
+    text = address if "/" in address else f"{request.adapter.team.slug}/{address}"
+    param = "recipe.warm_start"
+    found = addresses.adapter_version(SYSTEM, Act.READ, text, param=param) if _own(request, text) else None
+    if found is None:
+        raise NotFound(f"No such adapter version: {address}.", param=param)
+    if found.status != VersionStatus.READY:
+        raise Conflict(f"{found.address} is {found.status}, not ready.", param=param, code="version_not_ready")
+    if found.base_version.shape_fingerprint != base.shape_fingerprint:
+        text = f"{found.address} can't load on {base.address}: the shapes differ."
+        raise Invalid(text, param=param, errors=[{"param": param, "code": "shape_differs", "message": text}])
+    return {"warm_start": found.address}
+
+
+def _own(request: Request, text: str) -> bool:
+    return text.startswith(f"{request.adapter.team.slug}/")
 
 
 def _check_datasets(request: Request) -> None:

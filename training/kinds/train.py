@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from training.context import Commit, Context, Event, JobFailure
 if TYPE_CHECKING:
     from registry.models import AdapterVersion, TrainingSpec
 
+FLUSH_SECONDS = 0.5
 METRICS = {"loss": "loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm"}
 
 
@@ -23,7 +25,9 @@ def run(attempt: Attempt, context: Context) -> Commit:
     spec = versions.spec_of(attempt.job)
     base, rows = _base(spec, context), _rows(context, spec.dataset_version, "rows")
     out = context.scratch / "adapter"
-    done = context.child(_specification(spec, context, base, rows, out), Watcher(attempt, context))
+    watcher = Watcher(attempt, context)
+    done = context.child(_specification(spec, context, base, rows, out), watcher)
+    watcher.flush()
     try:
         facts = check_adapter(out, spec.base_version.module_table)
     except WeightsError as error:
@@ -47,13 +51,15 @@ class Watcher:
 
     def __init__(self, attempt: Attempt, context: Context) -> None:
         self.attempt, self.context = attempt, context
+        self._points: list[tuple[str, int, float]] = []
+        self._flushed = time.monotonic()
 
     def __call__(self, event: Event) -> None:
         match event["event"]:
             case "step":
                 self._step(event)
             case "evaluated":
-                jobs.metrics(self.attempt, [("validation_loss", event["step"], event["loss"])])
+                self._measured(event, {"validation_loss": "loss"})
                 self._tell(event)
             case "checkpoint":
                 self._checkpoint(event)
@@ -63,14 +69,25 @@ class Watcher:
     def _step(self, event: Event) -> None:
         shown = ("step", "steps", "epoch", "loss", "eta_seconds")
         self.context.progress(**{name: event.get(name) for name in shown})
-        points = [(name, event["step"], event.get(field)) for name, field in METRICS.items()]
-        jobs.metrics(self.attempt, [(n, step, value) for n, step, value in points if value is not None])
+        self._measured(event, METRICS)
+
+    def _measured(self, event: Event, names: dict[str, str]) -> None:
+        points = [(name, event["step"], event.get(field)) for name, field in names.items()]
+        self._points += [(name, step, value) for name, step, value in points if value is not None]
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Keep the curve's points of the last moment; a write for each step would slow small models down."""
+        jobs.metrics(self.attempt, self._points)
+        self._points, self._flushed = [], time.monotonic()
 
     def _tell(self, event: Event) -> None:
         self.context.event(event["event"], {k: v for k, v in event.items() if k != "event"})
 
     def _checkpoint(self, event: Event) -> None:
         files = artifacts.upload_folder(Path(event["path"]))
+        self.flush()  # a retry goes on behind the checkpoint, so the curve up to here is kept with it
         jobs.checkpoint_files(self.attempt, event["step"], files)
         size = sum(stored.size for stored in files.values())
         self.context.event("checkpoint", {"step": event["step"], "bytes": size})
@@ -81,7 +98,7 @@ def _specification(spec: TrainingSpec, context: Context, base: Path, rows: Path,
     checkpoints.mkdir()
     resume = jobs.latest_checkpoint(context.attempt.job)
     warm = spec.recipe.get("warm_start")
-    start = selectors.warm_start(spec, warm) if warm else None
+    start = selectors.warm_start(warm) if warm else None
     return {
         "task": "train",
         "base": str(base),
