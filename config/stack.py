@@ -85,7 +85,15 @@ def start(home: Path, supervisor: Supervisor, options: StackOptions | None = Non
         supervisor.add(service)
     for service in (database, broker, store):
         supervisor.wait_ready(service.name, timeout=READY_SECONDS)
-    return _addresses(postgres, redis, s3)
+    addresses = _addresses(postgres, redis, s3)
+    _note(keys / "environment.json", addresses.env)
+    return addresses
+
+
+def _note(path: Path, env: dict[str, str]) -> None:
+    """For another shell's `manage.py` on this home: the same environment, in a file only the owner reads."""
+    path.unlink(missing_ok=True)
+    made_once(path, json.dumps(env, indent=1))
 
 
 def prepare_redis(root: Path, secret_file: Path, *, port: int, program: Path | None) -> tuple[Service, Redis]:

@@ -26,7 +26,8 @@ def update_base(story: Story) -> None:
     hit = api.get(f"/base-models/{BASE}/versions/2/impact")
     say(
         f"Impact of the draft: change {hit['change']}, {len(hit['adapters'])} adapters, "
-        f"{len(hit['clients'])} clients, {hit['requests_7d']} requests in 7 days, {hit['estimated_device_seconds']:.0f} s of training"
+        f"{len(hit['clients'])} clients, {hit['requests_7d']} requests in 7 days, "
+        f"{hit['estimated_device_seconds']:.0f} s of training"
     )
     check(hit["change"] == "weights" and sorted(hit["clients"]) == clients, f"weights, {clients}", hit)
     check(not api.get("/staleness")["results"], "a draft makes nothing stale", api.get("/staleness"))
@@ -109,9 +110,7 @@ def back_and_forth(story: Story) -> None:
         story.remember(f"{vertical.name} {why.split(':')[0]}")
         seen = story.moments[-1].digests[vertical.name]
         check(seen == vertical.digest(number), f"{vertical.client} is answered by version {number}", seen)
-        say(
-            f"{vertical.client} is answered by {vertical.adapter}@{number} on {BASE}@{number}, {seconds:.1f} s later"
-        )
+        say(f"{vertical.client} is answered by {vertical.name}@{number} on {BASE}@{number}, {seconds:.1f} s later")
 
 
 def _move(story: Story, vertical: Vertical, number: int, why: str) -> float:
