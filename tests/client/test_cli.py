@@ -1,0 +1,141 @@
+"""`plethora` as CI and people call it: exit codes, where its settings come from, what goes to which stream."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from tests.config.waiting import ROOT, eventually
+
+pytestmark = pytest.mark.xdist_group("client")
+
+
+def test_it_says_who_one_is(site, plethora):
+    shown = plethora("whoami", "--json")
+    assert shown.returncode == 0
+    assert json.loads(shown.stdout)["team"] == "health"
+
+
+def test_it_keeps_a_login_in_a_file_only_the_owner_reads(site, signed_out, tmp_path):
+    url = f"http://127.0.0.1:{site.port}"
+    done = signed_out("login", "--url", url, "--token", site.seed["token"])
+    assert done.returncode == 0
+    (kept,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert signed_out("whoami").returncode == 0
+
+
+def test_it_asks_for_a_sign_in(site, signed_out):
+    refused = signed_out("whoami", PLETHORA_URL=f"http://127.0.0.1:{site.port}")
+    assert refused.returncode == 4
+    assert "plethora login" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_it_keeps_no_token_that_nobody_knows(site, signed_out, tmp_path):
+    refused = signed_out("login", "--url", f"http://127.0.0.1:{site.port}", "--token", "plt_0_wrong")
+    assert refused.returncode == 4
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_it_takes_a_flag_before_the_environment_before_the_file(site, signed_out):
+    url, token = f"http://127.0.0.1:{site.port}", site.seed["token"]
+    assert signed_out("login", "--url", url, "--token", token).returncode == 0
+    assert signed_out("whoami", PLETHORA_TOKEN="plt_0_wrong").returncode == 4
+    assert signed_out("whoami", "--token", token, PLETHORA_TOKEN="plt_0_wrong").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("job", "code"), [("passed", 0), ("ungated", 0), ("failed", 3), ("cancelled", 5), ("unmet", 7)]
+)
+def test_it_exits_with_the_status_of_a_watched_job(plethora, jobs, job, code):
+    watched = plethora("job", "watch", jobs[job], "--exit-status", "--json")
+    assert watched.returncode == code, watched.stderr
+    assert json.loads(watched.stdout)["id"] == jobs[job]
+
+
+def test_it_exits_with_0_where_the_status_was_not_asked_for(plethora, jobs):
+    assert plethora("job", "watch", jobs["failed"]).returncode == 0
+
+
+def test_it_gives_up_waiting(plethora, jobs):
+    watched = plethora("job", "watch", jobs["queued"], "--exit-status", "--timeout", "0.5")
+    assert watched.returncode == 6
+    assert "queued" in watched.stderr
+
+
+@pytest.mark.parametrize(("job", "code"), [("passed", 0), ("unmet", 7), ("failed", 3), ("cancelled", 5)])
+def test_it_exits_with_the_verdict_of_a_gate(plethora, jobs, job, code):
+    assert plethora("job", "gate", jobs[job]).returncode == code
+
+
+def test_it_says_each_rule_of_a_gate(plethora, jobs):
+    verdict = json.loads(plethora("job", "gate", jobs["unmet"], "--json").stdout)
+    assert [rule["metric"] for rule in verdict["rules"]] == ["loss"]
+    assert not verdict["passed"]
+
+
+def test_it_names_the_field_that_is_wrong(plethora, tmp_path):
+    file = tmp_path / "job.yaml"
+    file.write_text("adapter: health/triage\ndataset: health/notes@99\n")
+    refused = plethora("job", "submit", "-f", str(file))
+    assert refused.returncode == 1
+    assert "notes@99" in refused.stderr
+
+
+@pytest.mark.parametrize("text", ["- one\n- two\n", "a: [", ""])
+def test_it_refuses_a_file_that_is_no_job(plethora, tmp_path, text):
+    file = tmp_path / "job.yaml"
+    file.write_text(text)
+    assert plethora("job", "submit", "-f", str(file)).returncode == 2
+
+
+@pytest.mark.parametrize("words", [("job", "watch"), ("nonsense",), ("job", "submit", "-f", "missing.yaml")])
+def test_it_explains_its_usage(plethora, words):
+    assert plethora(*words).returncode == 2
+
+
+def test_it_prints_an_empty_list_as_json(plethora):
+    shown = plethora("lineage", "stale", "--json")
+    assert (shown.returncode, json.loads(shown.stdout)) == (0, [])
+
+
+def test_it_says_which_adapter_a_client_had(site, plethora):
+    shown = plethora("audit", "at", "2999-01-01T00:00:00Z", "health/triage-client", "--json")
+    (version,) = json.loads(shown.stdout)["versions"]
+    assert version["manifest_sha256"] == site.seed["adapters"]["triage"]["digest"]
+
+
+def test_it_refuses_what_is_no_date(plethora):
+    assert plethora("audit", "at", "yesterday", "health/triage-client").returncode == 2
+
+
+def test_it_exits_with_1_where_nothing_is_found(plethora):
+    assert plethora("audit", "at", "2999-01-01", "health/nobody").returncode == 1
+
+
+def test_it_exits_with_1_where_nobody_answers(plethora):
+    refused = plethora("whoami", "--url", "http://127.0.0.1:1")
+    assert refused.returncode == 1
+    assert "http://127.0.0.1:1" in refused.stderr
+
+
+def test_it_prints_no_colour_and_no_spinner_on_a_pipe(plethora, jobs):
+    watched = plethora("job", "watch", jobs["passed"])
+    assert "\x1b" not in watched.stdout + watched.stderr
+
+
+def test_it_detaches_at_ctrl_c(site, jobs, tmp_path):
+    command = [sys.executable, "-m", "client", "job", "watch", jobs["queued"]]
+    url = f"http://127.0.0.1:{site.port}"
+    env = {**site.env, "PLETHORA_URL": url, "PLETHORA_TOKEN": site.seed["token"], "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert not eventually(lambda: process.poll() is not None, 3)
+    process.send_signal(signal.SIGINT)
+    assert "goes on" in process.communicate(timeout=20)[1]
+    assert site.api("GET", f"/training-jobs/{jobs['queued']}")["state"] == "queued"
