@@ -45,9 +45,9 @@ def train(spec: Spec, channel: Channel) -> dict[str, Any]:
     bare = next_token(base, prompt)
     config = lora_config(recipe)
     with adapted(base, names, config, seed=recipe.seed) as layers:
-        run = _run(spec, base, recipe, channel, layers, training, validation)
+        run = _run(spec, channel, base, recipe=recipe, layers=layers, training=training, validation=validation)
         ended = run.fit()
-        told = _store(spec, base, recipe, run.master, layers, prompt)
+        told = _store(spec, base, recipe, master=run.master, layers=layers, prompt=prompt)
     return {
         "adapter": str(spec["out"]),
         "method": recipe.method,
@@ -110,11 +110,12 @@ def _prepare(base: Base, names: list[str], recipe: Recipe) -> None:
         base.model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
-def _run(  # noqa: PLR0917
+def _run(
     spec: Spec,
-    base: Base,
-    recipe: Recipe,
     channel: Channel,
+    base: Base,
+    *,
+    recipe: Recipe,
     layers: dict[str, LoRALinear],
     training: Examples,
     validation: Examples,
@@ -150,8 +151,14 @@ def _warm_start(layers: dict[str, LoRALinear], folder: str, config: LoraConfig) 
         raise Failure("warm_start_mismatch", text, kind="user", param="recipe.warm_start") from error
 
 
-def _store(  # noqa: PLR0917
-    spec: Spec, base: Base, recipe: Recipe, master: Master, layers: dict[str, LoRALinear], prompt: list[int]
+def _store(
+    spec: Spec,
+    base: Base,
+    recipe: Recipe,
+    *,
+    master: Master,
+    layers: dict[str, LoRALinear],
+    prompt: list[int],
 ) -> torch.Tensor:
     """Save, read back, compare; the log-probabilities that the saved adapter gives the probe."""
     dtype = DTYPES[recipe.storage_dtype]
