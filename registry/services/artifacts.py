@@ -120,8 +120,12 @@ def fetch_file(sha256: str, target: Path) -> None:
     """Write an artifact to `target`, verified: temp file, hash, rename."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".tmp-{target.name}-{sha256[:8]}")
-    with open_artifact(sha256) as stream, temporary.open("wb") as out:
-        shutil.copyfileobj(stream, out, BLOCK)
+    try:
+        with open_artifact(sha256) as stream, temporary.open("wb") as out:
+            shutil.copyfileobj(stream, out, BLOCK)
+    except StoreError as error:  # cut in the middle
+        temporary.unlink(missing_ok=True)
+        raise Unavailable(f"The store is away: {error}", code="store_unavailable", retry_after=5) from error
     with temporary.open("rb") as written:
         actual, _ = digest_of(written)
     if actual != sha256:

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from registry.storage.store import Full, Missing, StoreError
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 ONE_PART = 64 * 1024 * 1024
@@ -66,7 +67,7 @@ class S3Store:
             answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
         except (ClientError, BotoCoreError) as error:
             raise _translated(error, f"read {key}") from error
-        return cast(BinaryIO, answer["Body"])
+        return cast(BinaryIO, _Body(answer["Body"], key))
 
     def size(self, key: str) -> int | None:
         try:
@@ -87,9 +88,12 @@ class S3Store:
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self.prefix + prefix
         )
-        for page in pages:
-            for entry in page.get("Contents", []):
-                yield entry["Key"][len(self.prefix) :]
+        try:
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    yield entry["Key"][len(self.prefix) :]
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error, f"list {prefix or 'the bucket'}") from error
 
     def presign(self, key: str, *, filename: str, seconds: int) -> str | None:
         safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in filename)
@@ -106,6 +110,28 @@ class S3Store:
             self.client.head_bucket(Bucket=self.bucket)
         except ClientError:
             self.client.create_bucket(Bucket=self.bucket)
+
+
+class _Body:
+    """An object's stream, whose connection may be cut in the middle."""
+
+    def __init__(self, stream: StreamingBody, key: str) -> None:
+        self._stream, self._key = stream, key
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(None if size < 0 else size)
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error, f"read {self._key} to its end") from error
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> _Body:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _translated(error: Exception, act: str) -> StoreError:
