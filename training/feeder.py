@@ -18,7 +18,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import close_old_connections, connection
 
-from registry.services import audit, campaign_steps, idempotency, jobs, promotions, workers
+from registry.services import audit, campaign_steps, destruction, idempotency, jobs, promotions, workers
 from training import cache, runner, tasks
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,11 @@ def tick() -> None:
     workers.tick(name=WORKER, devices=settings.DEVICES)
 
 
+def destroy() -> None:
+    """What a withdrawal promised, and a store that was away or a kill prevented."""
+    destruction.carry_out(destruction.remaining())
+
+
 class Hourly:
     """Runs `act` at the first round and then each hour."""
 
@@ -89,6 +94,7 @@ PARTS: list[Callable[[], object]] = [
     Hourly(audit.sign_head),
     Hourly(idempotency.expire),
     Hourly(forget_scratch),
+    Hourly(destroy),
 ]
 
 
