@@ -32,8 +32,8 @@ def login(
 ) -> None:
     """Check a token and keep it for the next commands."""
     with explained():
-        me = connect(url, token).get("/me")
-        path = config.save(config.Config(url, token))
+        me = connect(url, token.strip()).get("/me")
+        path = config.save(config.Config(url, token.strip()))
         talk.print(f"Signed in as {me['user']} for team {me['team']}; kept in {path}.", markup=False)
 
 
@@ -47,8 +47,9 @@ def whoami(url: Url = None, token: Token = None, as_json: Json = False) -> None:
 @app.command("open")
 def open_dashboard(url: Url = None) -> None:
     """Open the dashboard in a browser."""
-    with explained():
-        typer.launch(connect(url, None).url)
+    address = config.load(url, None).url
+    typer.launch(address)
+    typer.echo(address)
 
 
 def main() -> None:

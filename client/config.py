@@ -27,7 +27,7 @@ def load(url: str | None, token: str | None) -> Config:
     kept = _kept()
     return Config(
         url=url or os.environ.get("PLETHORA_URL") or kept.get("url") or DEFAULT_URL,
-        token=token or os.environ.get("PLETHORA_TOKEN") or kept.get("token") or "",
+        token=(token or os.environ.get("PLETHORA_TOKEN") or kept.get("token") or "").strip(),
     )
 
 

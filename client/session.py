@@ -8,6 +8,7 @@ import typer
 
 from client import config
 from client.api import Client
+from client.output import Exit, stop
 
 PATIENCE = 10.0
 
@@ -17,5 +18,8 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 def connect(url: str | None, token: str | None) -> Client:
+    """The client of the installation that was named, or kept; exits where nobody is signed in."""
     found = config.load(url, token)
+    if not found.token:
+        stop(Exit.FORBIDDEN, f"You are not signed in at {found.url}. Sign in with `plethora login`.")
     return Client(found.url, found.token, patience=PATIENCE)

@@ -5,6 +5,7 @@ Train, register, assign, serve, flag, retrain, audit; through the REST API and t
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 
@@ -24,6 +25,7 @@ PATIENCE = 30.0  # seconds in which a killed web process is back
 def main() -> int:
     options = parse()
     installation = Installation(options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is ended
     if options.stop:
         installation.stop()
         return 0
