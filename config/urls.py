@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("registry.api.health")),
     path("api/", include("registry.api.urls")),
     path("accounts/", include("allauth.urls")),
+    path("", include("registry.dashboard.urls")),
 ]
 
 

@@ -1,14 +1,76 @@
-"""The person in front of the page, as the actor of services and selectors."""
+"""The person in front of the page, as the actor of services and selectors; and what a refusal looks like to it."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page, Paginator
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
 
 from registry.access import Caller
-from registry.models import User
+from registry.errors import Forbidden, NotFound, RegistryError
+
+if TYPE_CHECKING:
+    from registry.models import User
+
+View = Callable[..., HttpResponse]
+Act = Callable[..., str]
+PER_PAGE = 50
 
 
 def caller(request: HttpRequest) -> Caller:
     """To be called behind `login_required` only."""
-    user = request.user
-    return Caller(user=user if isinstance(user, User) else None, request_id=getattr(request, "request_id", ""))
+    return Caller(user=cast("User", request.user), request_id=getattr(request, "request_id", ""))
+
+
+def page(view: View) -> View:
+    """For those who signed in; refusals become pages of their own."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, **where: Any) -> HttpResponse:
+        try:
+            return view(request, **where)
+        except NotFound as error:
+            raise Http404(error.message) from error
+        except Forbidden as error:
+            raise PermissionDenied(error.message) from error
+        except RegistryError as error:
+            return render(request, "refused.html", {"error": error}, status=error.status)
+
+    return login_required(answer)
+
+
+def act(view: Act) -> View:
+    """A POST that calls one service and returns what to say; then back to the page, or to `next`."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, **where: Any) -> HttpResponse:
+        try:
+            messages.success(request, view(request, **where))
+        except RegistryError as error:
+            messages.error(request, error.message)
+            return HttpResponseRedirect(_back(request, request.headers.get("Referer", "")))
+        return HttpResponseRedirect(_back(request, request.POST.get("next", "")))
+
+    return login_required(require_POST(answer))
+
+
+def _back(request: HttpRequest, wish: str) -> str:
+    """Only to ourselves."""
+    for url in (wish, request.headers.get("Referer", "")):
+        if url and url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure()):
+            return url
+    return "/"
+
+
+def paged(request: HttpRequest, rows: Any) -> Page[Any]:
+    """50 rows; a page number that isn't one is the first page."""
+    return Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))

@@ -74,6 +74,33 @@ def sparkline(values: Sequence[float], *, width: float = 90, height: float = 22)
     )
 
 
+@dataclass(frozen=True)
+class Bar:
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    count: int
+
+    @property
+    def middle(self) -> float:
+        return self.x + self.width / 2
+
+
+def bars(counts: Sequence[tuple[int, int]]) -> list[Bar]:
+    """A histogram in a 640 x 160 box; each pair is (upper bound, count)."""
+    if not counts:
+        return []
+    most = max(count for _, count in counts) or 1
+    width = (WIDTH - 20) / len(counts)
+    found = []
+    for i, (bound, count) in enumerate(counts):
+        height = round(110 * count / most, 1)
+        found.append(Bar(round(10 + i * width, 1), 136 - height, round(width - 4, 1), height, f"{bound}", count))
+    return found
+
+
 def _thin(points: Sequence[Point]) -> list[Point]:
     """At most `MOST_POINTS`, evenly, the last one kept."""
     if len(points) <= MOST_POINTS:

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 
-from registry.dashboard import charts
+from registry.dashboard import charts, jobs
 from registry.dashboard.callers import caller
+from registry.dashboard.callers import page as signed_in
 from registry.selectors import jobs as job_selectors
 from registry.selectors import lineage, overview
 
 
-@login_required
+@signed_in
 def page(request: HttpRequest) -> HttpResponse:
     by = caller(request)
-    rows = list(overview.adapters(by)[:50])
     context = {
         "figures": overview.figures(by),
         "attention": overview.attention(by),
-        "rows": overview.table(rows),
-        "job": job_selectors.running(by),
+        "rows": overview.table(list(overview.adapters(by)[:20])),
         "graph": charts.drawing(lineage.graph(by)),
+        **jobs.live(job_selectors.running(by)),
     }
     return render(request, "overview/detail.html", context)
 
 
-@login_required
+@signed_in
 def figures(request: HttpRequest) -> HttpResponse:
     """The island that refreshes every 15 s."""
     return render(request, "overview/_figures.html", {"figures": overview.figures(caller(request))})

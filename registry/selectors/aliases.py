@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
+from registry.choices import PromotionState
 from registry.errors import NotFound
 from registry.models import Adapter, Alias, AliasHistory, Promotion
 
@@ -34,3 +35,15 @@ def promotion(adapter: Adapter, pk: int) -> Promotion:
     if row is None:
         raise NotFound(f"{adapter.address} has no promotion {pk}.")
     return row
+
+
+def histories(adapter: Adapter) -> QuerySet[AliasHistory]:
+    """Every move of every alias of the adapter, newest first."""
+    rows = AliasHistory.objects.select_related("version", "alias").filter(alias__adapter=adapter)
+    return rows.order_by("-valid_from", "-pk")
+
+
+def waiting(adapter: Adapter) -> QuerySet[Promotion]:
+    """Promotions that wait until an engine has their version."""
+    rows = Promotion.objects.select_related("alias", "version").filter(alias__adapter=adapter)
+    return rows.filter(state=PromotionState.WAITING)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from registry.access import Act, Caller, require_scope, seen_teams
@@ -146,3 +146,23 @@ def _training_seconds(adapters: list[Adapter]) -> float:
         last = done.order_by("-pk").first()
         total += float((last.cost if last else {}).get("device_seconds") or 0)
     return round(total, 3)
+
+
+def table(by: Caller) -> QuerySet[BaseModel]:
+    """With `version_count` and `adapter_count`."""
+    counted = {
+        "version_count": Count("versions", distinct=True),
+        "adapter_count": Count("adapters", distinct=True),
+    }
+    return listing(by).annotate(**counted).order_by("name")
+
+
+def timeline(by: Caller, base: BaseModel) -> QuerySet[BaseVersion]:
+    """Newest first, with `ready_count`: the ready adapter versions that stand on each."""
+    ready = Count("adapter_versions", filter=Q(adapter_versions__status=VersionStatus.READY), distinct=True)
+    return versions(by, base).defer("module_table").annotate(ready_count=ready).order_by("-number")
+
+
+def drafts(by: Caller, base: BaseModel) -> QuerySet[BaseVersion]:
+    """What waits to be activated."""
+    return versions(by, base, status=BaseStatus.DRAFT).select_related("base_model__current").order_by("number")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 
-from registry.access import Caller, visible
+from registry.access import Act, Caller, teams, visible
+from registry.choices import ItemState
 from registry.models import Campaign, CampaignItem, Evaluation
+from registry.selectors import staleness
 
 
 def listing(by: Caller) -> QuerySet[Campaign]:
@@ -45,3 +48,21 @@ def measured(row: Evaluation) -> dict[str, Any]:
         "rows": row.rows,
         "tokens": row.tokens,
     }
+
+
+def table(by: Caller) -> QuerySet[Campaign]:
+    """Newest first, with `total` and `passed` items."""
+    good = [ItemState.PASSED, ItemState.PROMOTING, ItemState.PROMOTED]
+    counted = {"total": Count("items"), "passed": Count("items", filter=Q(items__state__in=good))}
+    return listing(by).annotate(**counted).order_by("-pk")
+
+
+def stale_by_base(by: Caller) -> list[tuple[str, int]]:
+    """Base models with stale, unwaived versions, and how many."""
+    rows = [row for row in staleness.listing(by) if row.waived_until is None]
+    return sorted(Counter(row.version.base_version.base_model.name for row in rows).items())
+
+
+def may_publish(by: Caller, campaign: Campaign) -> bool:
+    """Whether the caller may decide about it."""
+    return teams(by, Act.PUBLISH).filter(pk=campaign.team_id).exists()

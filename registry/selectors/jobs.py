@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
 
 from registry.access import Act, Caller, fetch, require_scope, seen_teams
 from registry.choices import HELD_JOB_STATES, JobKind, JobState
 from registry.errors import NotFound
-from registry.models import Job, JobEvent, JobMetric
+from registry.models import AdapterVersion, Job, JobEvent, JobMetric
 
 TRAINING = (
     "team",
@@ -25,7 +25,7 @@ TRAINING = (
 def listing(by: Caller, filters: Mapping[str, Any] | None = None, *, kind: str | None = None) -> QuerySet[Job]:
     """Jobs of the caller's teams; those of no team (base models) concern everybody."""
     require_scope(by, Act.READ)
-    rows = Job.objects.select_related(*TRAINING).filter(Q(team__in=seen_teams(by)) | Q(team__isnull=True))
+    rows = _rows().filter(Q(team__in=seen_teams(by)) | Q(team__isnull=True))
     if kind:
         rows = rows.filter(kind=kind)
     columns = {"state": "state", "kind": "kind", "team": "team__slug"}
@@ -38,13 +38,13 @@ def listing(by: Caller, filters: Mapping[str, Any] | None = None, *, kind: str |
 
 
 def one(by: Caller, pk: int | str, *, act: Act = Act.READ, kind: str | None = None) -> Job:
-    row = Job.objects.select_related(*TRAINING).filter(pk=pk, **({"kind": kind} if kind else {})).first()
+    row = _rows().filter(pk=pk, **({"kind": kind} if kind else {})).first()
     if row is None:
         raise NotFound(f"No such job: {pk}.")
     if row.team is None:
         require_scope(by, act)
         return row
-    return fetch(by, act, Job.objects.select_related(*TRAINING), pk=pk)
+    return fetch(by, act, _rows(), pk=pk)
 
 
 def running(by: Caller) -> Job | None:
@@ -54,11 +54,19 @@ def running(by: Caller) -> Job | None:
 
 
 def queue_position(job: Job) -> int | None:
-    """1 for the next one; None where it doesn't wait."""
-    if job.state != JobState.QUEUED:
-        return None
-    ahead = Q(priority__gt=job.priority) | Q(priority=job.priority, created_at__lt=job.created_at)
-    return Job.objects.filter(ahead, state=JobState.QUEUED).count() + 1
+    """1 for the next one; None where it doesn't wait. `job` comes from this file."""
+    ahead: int | None = job.ahead  # type: ignore[attr-defined]
+    return None if job.state != JobState.QUEUED else (ahead or 0) + 1
+
+
+def _rows() -> QuerySet[Job]:
+    """Jobs with what a page of them shows, and in `ahead` how many go before one that waits."""
+    sooner = Q(priority__gt=OuterRef("priority")) | Q(
+        priority=OuterRef("priority"), created_at__lt=OuterRef("created_at")
+    )
+    waiting = Job.objects.filter(sooner, state=JobState.QUEUED).order_by().values("state")
+    ahead = Subquery(waiting.annotate(count=Count("pk")).values("count"))
+    return Job.objects.select_related(*TRAINING).annotate(ahead=Case(When(state=JobState.QUEUED, then=ahead)))
 
 
 def events(job: Job, after: int = 0) -> QuerySet[JobEvent]:
@@ -77,3 +85,8 @@ def logs(job: Job) -> list[str]:
     """The last lines of every child of the job."""
     rows = JobEvent.objects.filter(job=job, kind="log").order_by("seq")
     return [line for row in rows for line in row.data.get("lines", [])]
+
+
+def made(job: Job) -> AdapterVersion | None:
+    """The version that came of the job."""
+    return AdapterVersion.objects.select_related("adapter__team").filter(job=job).first()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from registry.access import Caller, visible
@@ -98,7 +98,9 @@ def attention(by: Caller) -> Attention:
     return Attention(stale, failed.count(), list(clients[:20]))
 
 
-def adapters(by: Caller, *, team: str = "", vertical: str = "", q: str = "") -> QuerySet[Adapter]:
+def adapters(
+    by: Caller, *, team: str = "", vertical: str = "", q: str = "", only_stale: bool = False
+) -> QuerySet[Adapter]:
     """Adapters with their current version's id as `current_pk`."""
     production = Alias.objects.filter(adapter=OuterRef("pk"), name="production", deleted_at__isnull=True)
     highest = AdapterVersion.objects.filter(adapter=OuterRef("pk"), status=VersionStatus.READY).order_by("-number")
@@ -111,7 +113,15 @@ def adapters(by: Caller, *, team: str = "", vertical: str = "", q: str = "") -> 
         rows = rows.filter(vertical=vertical)
     if q:
         rows = rows.filter(Q(name__icontains=q) | Q(vertical__icontains=q) | Q(description__icontains=q))
+    if only_stale:
+        rows = rows.filter(Exists(staleness.suspects(staleness.that_matter()).filter(adapter=OuterRef("pk"))))
     return rows.order_by("team__slug", "name")
+
+
+def verticals(by: Caller) -> list[str]:
+    """Those that the caller's adapters are of."""
+    rows = visible(by, Adapter.objects.all()).order_by("vertical")
+    return list(rows.values_list("vertical", flat=True).distinct())
 
 
 def table(rows: list[Adapter]) -> list[AdapterRow]:
@@ -123,14 +133,14 @@ def table(rows: list[Adapter]) -> list[AdapterRow]:
     by_pk = {version.pk: version for version in versions}
     stale = {s.version.pk: s for s in staleness.of(staleness.suspects(versions))}
     clients = staleness.clients_of(by_pk.values())
-    losses = _losses(list(by_pk))
+    measured = losses(list(by_pk))
     training = _training([row.pk for row in rows])
     return [
         AdapterRow(
             adapter=row,
             version=by_pk.get(_current(row) or 0),
             state=_state(row, stale, training),
-            loss=losses.get(_current(row) or 0),
+            loss=measured.get(_current(row) or 0),
             clients=clients.get(_current(row) or 0, []),
             stale=stale.get(_current(row) or 0),
         )
@@ -164,13 +174,13 @@ def _training(pks: list[int]) -> dict[int, str]:
     return found
 
 
-def _losses(pks: list[int]) -> dict[int, float]:
+def losses(pks: list[int]) -> dict[int, float]:
     """The latest test loss of each version on its own base."""
     rows = Evaluation.objects.filter(
         adapter_version__in=pks, loss__isnull=False, split="test", on_base=F("adapter_version__base_version")
     )
     own = rows.filter(dataset_version=F("adapter_version__dataset_version"))
-    pairs = own.order_by("pk").values_list("adapter_version", "loss")
+    pairs = own.order_by("adapter_version__number", "pk").values_list("adapter_version", "loss")
     return {version: loss for version, loss in pairs if version is not None and loss is not None}
 
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 from registry.access import Caller, visible
 from registry.choices import BaseChange, BaseStatus, DatasetStatus, StaleReason, VersionStatus
 from registry.models import (
+    Adapter,
     AdapterVersion,
     Alias,
     Assignment,
@@ -114,6 +115,16 @@ def of(rows: QuerySet[AdapterVersion]) -> list[Stale]:
 def _gravity(stale: Stale) -> tuple[bool, int, int]:
     changes = [GRAVITY.index(r.change) for r in stale.reasons if r.change]
     return (stale.waived_until is not None, -max(changes, default=0), -len(stale.clients))
+
+
+def of_versions(ids: Iterable[int]) -> list[Stale]:
+    """Those of the versions `ids` that matter and are stale."""
+    return of(suspects(that_matter().filter(pk__in=list(ids))))
+
+
+def of_adapter(adapter: Adapter) -> list[Stale]:
+    """The stale versions of one adapter that the caller was let to see."""
+    return of(suspects(that_matter().filter(adapter=adapter)))
 
 
 def reasons_of(version: AdapterVersion) -> list[Reason]:

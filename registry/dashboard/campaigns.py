@@ -1,0 +1,90 @@
+"""Campaigns: what would be retrained, how it went, and the decision."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+
+from registry.access import Act
+from registry.choices import CampaignState
+from registry.dashboard.callers import act, caller, page, paged
+from registry.errors import Invalid
+from registry.selectors import base_models
+from registry.selectors import campaigns as selectors
+from registry.services import campaign_plans
+from registry.services import campaigns as services
+
+BETTER_THAN_OLD = [{"metric": "loss", "op": "<=", "relative_to": "production"}]
+ACTS = {
+    "start": services.start,
+    "pause": services.pause,
+    "cancel": services.cancel,
+    "promote": services.promote,
+    "rollback": services.rollback,
+}
+WORDS = {
+    "start": "The campaign runs: its jobs are queued one after the other.",
+    "pause": "Nothing new begins; what trains goes on.",
+    "cancel": "The campaign is cancelled.",
+    "promote": "What passed is promoted as soon as engines have loaded it.",
+    "rollback": "Every promoted alias goes back to the version it had.",
+}
+OFFERED = {
+    CampaignState.DRAFT: ("start", "cancel"),
+    CampaignState.RUNNING: ("pause", "cancel"),
+    CampaignState.PAUSED: ("start", "cancel"),
+    CampaignState.REVIEW: ("promote", "cancel"),
+    CampaignState.COMPLETED: ("rollback",),
+}
+
+
+@page
+def listing(request: HttpRequest) -> HttpResponse:
+    by = caller(request)
+    shown = paged(request, selectors.table(by))
+    return render(request, "campaigns/list.html", {"page": shown, "stale": selectors.stale_by_base(by)})
+
+
+@page
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    by = caller(request)
+    campaign = services.get(by, Act.READ, pk)
+    offered = OFFERED.get(CampaignState(campaign.state), ())
+    may = by.administrator or selectors.may_publish(by, campaign)
+    draft = campaign.state == CampaignState.DRAFT
+    context = {
+        "campaign": campaign,
+        "items": [(item, selectors.evaluations(item)) for item in selectors.items(campaign)],
+        "offered": offered if may else (),
+        "plan": campaign_plans.preview(by=by, campaign=campaign) if draft and may else None,
+        "moving": campaign.state == CampaignState.RUNNING,
+    }
+    template = "campaigns/_items.html" if request.headers.get("HX-Request") else "campaigns/detail.html"
+    return render(request, template, context)
+
+
+@act
+def create(request: HttpRequest) -> str:
+    by = caller(request)
+    base = base_models.one(by, request.POST.get("base_model", ""))
+    made = services.create(by=by, base_model=base, gate=BETTER_THAN_OLD)
+    return f"Campaign {made.pk} is a draft: look at its plan below in the list, then start it."
+
+
+@act
+def do(request: HttpRequest, pk: int) -> str:
+    by = caller(request)
+    word = request.POST.get("act", "")
+    if word not in ACTS:
+        raise Invalid(f"{word[:20]!r} is nothing that a campaign does.", param="act")
+    ACTS[word](by=by, campaign=services.get(by, Act.PUBLISH, pk))
+    return WORDS[word]
+
+
+urlpatterns = [
+    path("campaigns", listing, name="campaigns"),
+    path("campaigns/new", create, name="campaign-create"),
+    path("campaigns/<int:pk>", detail, name="campaign"),
+    path("campaigns/<int:pk>/act", do, name="campaign-act"),
+]

@@ -1,0 +1,62 @@
+"""Datasets: versions, their report, and a look into their rows, shown as text whatever they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+
+from registry.access import Act
+from registry.dashboard import charts
+from registry.dashboard.callers import caller, page, paged
+from registry.errors import Conflict, NotFound, Unavailable
+from registry.selectors import datasets as selectors
+
+PREVIEWED = 10
+
+
+@page
+def listing(request: HttpRequest) -> HttpResponse:
+    q = request.GET.get("q", "")
+    shown = paged(request, selectors.listing(caller(request), q=q).order_by("team__slug", "name"))
+    return render(request, "datasets/list.html", {"page": shown, "q": q})
+
+
+@page
+def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    by = caller(request)
+    dataset = selectors.one(by, Act.READ, team, name)
+    shown = paged(request, selectors.versions(by, dataset).order_by("-number"))
+    wanted = request.GET.get("version", "")
+    chosen = next((row for row in shown if str(row.number) == wanted), shown[0] if shown else None)
+    rows, problem = _preview(chosen)
+    report = chosen.report if chosen else {}
+    context = {
+        "dataset": dataset,
+        "page": shown,
+        "chosen": chosen,
+        "rows": rows,
+        "problem": problem,
+        "report": report,
+        "bars": charts.bars(
+            [(entry["up_to_characters"], entry["rows"]) for entry in report.get("length_histogram", [])]
+        ),
+    }
+    return render(request, "datasets/detail.html", context)
+
+
+def _preview(chosen: Any) -> tuple[list[dict[str, Any]], str]:
+    if chosen is None:
+        return [], ""
+    try:
+        return selectors.preview(chosen, limit=PREVIEWED), ""
+    except (Conflict, NotFound, Unavailable) as error:
+        return [], error.message
+
+
+urlpatterns = [
+    path("datasets", listing, name="datasets"),
+    path("datasets/<slug:team>/<slug:name>", detail, name="dataset"),
+]

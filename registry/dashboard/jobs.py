@@ -1,0 +1,109 @@
+"""Jobs of every kind, and one job as it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+
+from registry.choices import FINAL_JOB_STATES, JobKind, JobState
+from registry.dashboard import charts
+from registry.dashboard.callers import act, caller, page, paged
+from registry.selectors import jobs as selectors
+from registry.services import jobs as services
+from registry.services import training
+
+if TYPE_CHECKING:
+    from registry.models import Job
+
+SHOWN_EVENTS = 30
+
+
+def live(job: Job | None) -> dict[str, Any]:
+    """What the card and the page of a job show, now."""
+    if job is None:
+        return {"job": None}
+    points = selectors.curves(job)
+    step, steps = job.progress.get("step") or 0, job.progress.get("steps") or 0
+    final = job.state in FINAL_JOB_STATES
+    percent = 100 if job.state == JobState.SUCCEEDED else round(100 * step / steps) if steps else 0
+    name = job.object.partition(":")[2] or job.kind
+    train = [(float(x), y) for x, y in points.get("loss", [])]
+    validation = [(float(x), y) for x, y in points.get("validation_loss", [])]
+    return {
+        "job": job,
+        "name": name,
+        "title": f"{name} {job.state}" if final else f"{percent} % · {name}",
+        "percent": percent,
+        "final": final,
+        "curve": charts.curve(train, validation, steps=steps),
+        "events": [event for event in selectors.events(job) if event.kind != "log"][-SHOWN_EVENTS:][::-1],
+        "position": selectors.queue_position(job),
+    }
+
+
+@page
+def listing(request: HttpRequest) -> HttpResponse:
+    asked = {name: request.GET.get(name, "") for name in ("state", "kind")}
+    shown = paged(request, selectors.listing(caller(request), asked).order_by("-pk"))
+    context = {
+        "page": shown,
+        "asked": asked,
+        "states": JobState.values,
+        "kinds": JobKind.values,
+        "filtered": any(asked.values()),
+    }
+    return render(request, "jobs/list.html", context)
+
+
+@page
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    job = selectors.one(caller(request), pk)
+    context = {
+        **live(job),
+        "trains": job.kind == JobKind.TRAIN,
+        "retryable": job.kind == JobKind.TRAIN and job.state in (JobState.FAILED, JobState.CANCELLED),
+        "made": selectors.made(job),
+        "log": selectors.logs(job)[-200:],
+    }
+    return render(request, "jobs/detail.html", context)
+
+
+@page
+def card(request: HttpRequest, pk: int) -> HttpResponse:
+    """The island of the overview."""
+    return render(request, "jobs/_card.html", live(selectors.one(caller(request), pk)))
+
+
+@page
+def progress(request: HttpRequest, pk: int) -> HttpResponse:
+    """The island of a job's own page; after the end, a full reload shows what came of it."""
+    context = live(selectors.one(caller(request), pk))
+    answer = render(request, "jobs/_live.html", context)
+    if context["final"]:
+        answer["HX-Refresh"] = "true"
+    return answer
+
+
+@act
+def cancel(request: HttpRequest, pk: int) -> str:
+    job = services.cancel(by=caller(request), job_id=pk)
+    return "The job is cancelled." if job.state == JobState.CANCELLED else "The job ends at its next step."
+
+
+@act
+def retry(request: HttpRequest, pk: int) -> str:
+    job = training.again(by=caller(request), job_id=pk, retry=True)
+    return f"Queued again as job {job.pk}."
+
+
+urlpatterns = [
+    path("jobs", listing, name="jobs"),
+    path("jobs/<int:pk>", detail, name="job"),
+    path("jobs/<int:pk>/card", card, name="job-card"),
+    path("jobs/<int:pk>/live", progress, name="job-live"),
+    path("jobs/<int:pk>/cancel", cancel, name="job-cancel"),
+    path("jobs/<int:pk>/retry", retry, name="job-retry"),
+]
