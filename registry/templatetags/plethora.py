@@ -122,3 +122,57 @@ def duration(seconds: float | None) -> str:
     if total < 3600:
         return f"{total // 60} min {total % 60} s"
     return f"{total // 3600} h {total % 3600 // 60} min"
+
+
+@register.filter
+def say(word: Any) -> str:
+    """base_superseded -> base superseded."""
+    return str(word).replace("_", " ")
+
+
+@register.filter
+def took(job: Any) -> float | None:
+    """Seconds from the start of a job to its end."""
+    if job.started_at is None or job.finished_at is None:
+        return None
+    return float((job.finished_at - job.started_at).total_seconds())
+
+
+@register.filter
+def happened(event: Any) -> str:
+    """`evaluated` with what it measured: one line of a job's events."""
+    shown = ("split", "step", "loss", "bytes", "owner", "attempt", "code", "message")
+    facts = []
+    for name in shown:
+        value = event.data.get(name)
+        if value is not None:
+            facts.append(f"{name} {bytes_of(value) if name == 'bytes' else _plain(value)}")
+    return f"{say(event.kind)}{': ' if facts else ''}{', '.join(facts)}"
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+ACT_WORDS = {
+    "start": "Start",
+    "pause": "Pause",
+    "cancel": "Cancel",
+    "promote": "Promote what passed",
+    "rollback": "Roll back",
+}
+
+
+@register.filter
+def act_words(act: str) -> str:
+    return ACT_WORDS[act]
+
+
+# Characters that turn the direction of what follows: shown by their number, so that a row can't pose as another.
+TURNS = {code: f"[U+{code:04X}]" for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+@register.filter
+def bare(text: Any) -> str:
+    """Foreign text without the power to reorder the page; the template escapes its HTML."""
+    return str(text).translate(TURNS)[:4000]
