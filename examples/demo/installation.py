@@ -23,6 +23,8 @@ from examples.demo.options import ROOT, Options
 MARK = "demo.json"  # says that a folder is ours to wipe, and which process runs on it
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
 STOP_SECONDS = 60.0
+# Of another installation, perhaps one that matters: the demo never touches it.
+ELSEWHERE = {"DATABASE_URL", "CELERY_BROKER_URL", "PLETHORA_STORE", "PLETHORA_S3_ENDPOINT", "PLETHORA_STACK"}
 
 
 class Installation:
@@ -76,7 +78,8 @@ class Installation:
             "PLETHORA_BASE_ROOTS": ",".join(roots),
         }
         # A short lease: the work of a worker that was killed is taken up again while somebody watches.
-        return {"PLETHORA_LEASE_SECONDS": "10", **os.environ, **own}
+        given = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+        return {"PLETHORA_LEASE_SECONDS": "10", **given, **own}
 
     def _stack_env(self) -> dict[str, str]:
         """Where PostgreSQL, Redis and S3 are, as `up --with-stack` noted it."""
