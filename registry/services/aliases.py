@@ -114,7 +114,7 @@ def _living(adapter: Adapter, name: str) -> Alias | None:
     # with the old version, and finds none.
     living = Alias.objects.filter(adapter=adapter, name=name, deleted_at__isnull=True)
     locked = living.select_for_update().values_list("pk", flat=True).first()
-    return Alias.objects.select_related("version", "adapter__team").filter(pk=locked).first()
+    return None if locked is None else Alias.objects.select_related("version", "adapter__team").get(pk=locked)
 
 
 def _create(by: Caller, adapter: Adapter, name: str, version: AdapterVersion, reason: str) -> Alias:
