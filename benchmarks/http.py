@@ -2,8 +2,7 @@
 
     python -m benchmarks.http [--requests 300]
 
-Each arm serves the same tiny ASGI application with two workers where it can; prints medians and ratios. The bar is a
-median of 5 ms.
+Each arm serves the same tiny ASGI application; prints medians and ratios. The bar is a median of 5 ms.
 """
 
 from __future__ import annotations
@@ -14,20 +13,21 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 
 APPLICATION = "benchmarks.http:application"
+AT = ["--host", "127.0.0.1", "--port", "{port}", APPLICATION]
 ARMS = {
-    "granian, 1 worker": ["granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", APPLICATION],
-    "uvicorn, 1 process": ["uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "error", APPLICATION],
-    "uvicorn, 2 workers": [
-        "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "error", "--workers", "2", APPLICATION,
-    ],
-}  # fmt: skip
+    "granian, 1 worker": ["granian", "--interface", "asgi", *AT],
+    "uvicorn, 1 process": ["uvicorn", "--log-level", "error", *AT],
+    "uvicorn, 2 workers": ["uvicorn", "--log-level", "error", "--workers", "2", *AT],
+}
 
 
-async def application(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+async def application(scope: dict[str, Any], _: Any, send: Callable[..., Awaitable[None]]) -> None:
     """Answers every request with two bytes."""
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
