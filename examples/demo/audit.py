@@ -16,7 +16,12 @@ THREE = 3  # before, while stale, after
 def answer(story: Story) -> None:
     step("12. The audit: what each client had, to the byte")
     rows = [_at(story, vertical, then) for vertical in story.verticals for then in story.moments[:THREE]]
-    table("Who had what at three moments", ("client", "moment", "at", "version", "digest", "receipts"), rows)
+    table(
+        "Who had what at three moments",
+        ("client", "moment", "at", "version", "digest", "receipts"),
+        rows,
+        text=True,
+    )
     for then in story.moments[THREE:]:
         _at(story, story.verticals[0], then)
     total = sum(_receipts_agree(story, vertical) for vertical in story.verticals)

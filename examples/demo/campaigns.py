@@ -37,7 +37,7 @@ def update_base(story: Story) -> None:
         "Stale, and why",
         ("adapter", "reason", "change", "from", "to", "clients hit"),
         [(f"{s['adapter']}@{s['version']}", r["reason"], r["change"], r["from"], r["to"], ", ".join(s["clients"]))
-         for s in stale for r in s["reasons"]],
+         for s in stale for r in s["reasons"]], text=True,
     )  # fmt: skip
     seen = sorted((s["adapter"], s["version"], r["reason"], r["change"], *s["clients"])
                   for s in stale for r in s["reasons"])  # fmt: skip

@@ -19,10 +19,11 @@ def say(words: str) -> None:
     console.print(words, markup=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, text: bool = False) -> None:
+    """`text`: cells of words start at the left; numbers end at the right."""
     shown = Table(title=title, title_justify="left", title_style="bold")
     for number, column in enumerate(columns):
-        shown.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        shown.add_column(column, justify="left" if text or number == 0 else "right", overflow="fold")
     for row in rows:
         shown.add_row(*row)
     console.print(shown)
@@ -39,6 +40,6 @@ def size(count: float) -> str:
     """Bytes in the unit that reads best."""
     for unit in ("B", "KB", "MB", "GB"):
         if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"

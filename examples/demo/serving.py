@@ -27,6 +27,7 @@ def assign(story: Story) -> None:
         "Who is served by what",
         ("client", "slot", "adapter", "alias"),
         [(v.client, "default", v.adapter, "production") for v in story.verticals],
+        text=True,
     )
 
 
@@ -73,6 +74,7 @@ def _show(story: Story, answers: dict[str, tuple[Answer, Answer]]) -> None:
         "One engine, five adapters",
         ("client of", "asked", "its adapter", "the bare base", "version", "digest", "ms"),
         rows,
+        text=True,
     )
 
 
