@@ -113,12 +113,7 @@ class Context:
         return artifacts.fetch_manifest(manifest, self.scratch / name)
 
     def cost(self) -> dict[str, Any]:
-        amount = self.device_seconds / 3600 * settings.DEVICE_HOUR_PRICE
-        return {
-            "device_seconds": round(self.device_seconds, 3),
-            "amount": round(amount, 6),
-            "currency": settings.CURRENCY,
-        }
+        return jobs.cost(self.device_seconds)
 
     def _keep_log(self, lines: list[str]) -> None:
         if lines:

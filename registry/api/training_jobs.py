@@ -60,6 +60,7 @@ class TrainingJobOut(serializers.ModelSerializer[Job]):
     queue_position = serializers.SerializerMethodField()
     result = serializers.SerializerMethodField()
     metrics = serializers.SerializerMethodField()
+    cost = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
     retry_of = serializers.CharField(source="retry_of_id", default=None)
 
@@ -84,6 +85,11 @@ class TrainingJobOut(serializers.ModelSerializer[Job]):
     def get_metrics(self, row: Job) -> dict[str, Any]:
         summary: dict[str, Any] = (row.result or {}).get("training", {})
         return summary
+
+    def get_cost(self, row: Job) -> dict[str, Any]:
+        """Of what has been used by now, until the job has ended."""
+        told: dict[str, Any] = row.cost or job_services.cost(row.progress.get("device_seconds", 0.0))
+        return told
 
     def get_error(self, row: Job) -> dict[str, Any] | None:
         return error_of(row)
@@ -176,14 +182,19 @@ class Events(View):
     @extend_schema(parameters=[AfterQuery], responses={200: EventOut(many=True)})
     def get(self, request: Request, id: int) -> Response | StreamingHttpResponse:  # noqa: A002
         job = selectors.one(self.by, id)
-        after = self.parse(AfterQuery, request.query_params)["after"]
+        after = self.parse(AfterQuery, {"after": last_seen(request)})["after"]
         if request.accepted_renderer and request.accepted_renderer.media_type == EventStream.media_type:
             return StreamingHttpResponse(_stream(job, after), content_type=EventStream.media_type)
         return self.page(selectors.events(job, after), EventOut, ordering="seq")
 
 
+def last_seen(request: Request) -> str:
+    """A browser that lost a stream says by itself where it was."""
+    return request.query_params.get("after") or request.headers.get("Last-Event-ID") or "0"
+
+
 def _stream(job: Job, after: int) -> Iterator[str]:
-    """Every event as it comes, until the job has ended or the stream is old; `Last-Event-ID` is the seq."""
+    """Every event as it comes, until the job has ended or the stream is old; its id is the seq."""
     until = time.monotonic() + STREAM_SECONDS
     while time.monotonic() < until:
         job.refresh_from_db(fields=["state"])

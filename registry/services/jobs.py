@@ -99,8 +99,9 @@ def claim(job_id: int, *, owner: str) -> Attempt | None:
 
 def start(attempt: Attempt) -> None:
     """The attempt has its inputs and begins."""
-    _write(attempt, state=JobState.RUNNING, lease_until=_lease())
-    add_event(attempt.job, "running", {"attempt": attempt.number})
+    with transaction.atomic():  # a worker that sleeps between the two must not wake up and write the second
+        _write(attempt, state=JobState.RUNNING, lease_until=_lease())
+        add_event(attempt.job, "running", {"attempt": attempt.number})
 
 
 def heartbeat(attempt: Attempt, progress: dict[str, Any] | None = None) -> bool:
@@ -274,6 +275,15 @@ def _give_up(job: Job, expired: QuerySet[Job]) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------
+
+
+def cost(device_seconds: float) -> dict[str, Any]:
+    """``{device_seconds, amount, currency}`` at the installation's price."""
+    return {
+        "device_seconds": round(device_seconds, 3),
+        "amount": round(device_seconds / 3600 * settings.DEVICE_HOUR_PRICE, 6),
+        "currency": settings.CURRENCY,
+    }
 
 
 def _lease() -> Any:

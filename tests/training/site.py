@@ -20,7 +20,8 @@ from registry.services import jobs, training
 from tests.config.waiting import ROOT, eventually
 from tests.make import make_adapter, make_base_version, make_dataset_version, make_manifest
 
-LEASE = 1.0
+LEASE = 4.0  # seconds; long enough for a machine that is busy with other things
+PATIENCE = 240.0  # seconds
 RECIPE = {"rank": 2, "steps": 6, "batch_size": 2, "max_length": 48, "warmup_steps": 0, "validate_every": 3}
 
 
@@ -87,7 +88,7 @@ class Site:
             assert process.stdin is not None
             process.stdin.close()
             try:
-                process.wait(15)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -102,7 +103,7 @@ class Site:
         with transaction.atomic():
             return jobs.create(by=SYSTEM, kind=JobKind(kind), team=self.team, payload=payload)
 
-    def wait(self, job: Job, *states: str, seconds: float = 60.0) -> Job:
+    def wait(self, job: Job, *states: str, seconds: float = PATIENCE) -> Job:
         """The job once it is in one of the states."""
 
         def there() -> bool:
@@ -114,7 +115,7 @@ class Site:
 
     def step(self, job: Job, at_least: int = 1) -> None:
         """Wait until training has come so far."""
-        assert eventually(lambda: self.job(job).progress.get("step", 0) >= at_least, 60), self.log()
+        assert eventually(lambda: self.job(job).progress.get("step", 0) >= at_least, PATIENCE), self.log()
 
     def job(self, job: Job) -> Job:
         job.refresh_from_db()
@@ -137,7 +138,7 @@ def child_of(process: subprocess.Popen[bytes]) -> psutil.Process:
         found[:] = [one for one in parent.children() if "training.trainer" in " ".join(one.cmdline())]
         return bool(found)
 
-    assert eventually(look, 30), "the worker has no training child"
+    assert eventually(look, PATIENCE), "the worker has no training child"
     return found[0]
 
 

@@ -41,9 +41,17 @@ def run(attempt: Attempt, context: Context) -> Commit:
         version = versions.commit_trained(spec=spec, trained=trained)
         result = {"adapter": spec.adapter.address, "version": version.number, "digest": version.manifest_id}
         summary = {k: done[k] for k in ("steps", "tokens", "train_loss", "validation_loss", "best_step", "ended")}
-        return {**result, "training": summary}, context.cost()
+        return {**result, "training": {**summary, **_tested(measured)}}, context.cost()
 
     return commit
+
+
+def _tested(measured: dict[str, dict[str, Any]]) -> dict[str, float | None]:
+    """The test split's measures of the new version, and the losses that it stands against."""
+    names = ("loss", "perplexity", "bits_per_byte", "token_accuracy")
+    tested = {f"test_{name}": measured["new"].get(name) for name in names} if "new" in measured else {}
+    others = {f"{subject}_test_loss": measured[subject]["loss"] for subject in measured if subject != "new"}
+    return {**tested, **others}
 
 
 class Watcher:
