@@ -23,12 +23,13 @@ OUTCOMES = {"failed": Exit.JOB_FAILED, "cancelled": Exit.CANCELLED}
 
 
 @app.command()
-def submit(  # noqa: PLR0917
+def submit(
     file: Annotated[
         Path, typer.Option("--file", "-f", help="the job as YAML or JSON", exists=True, dir_okay=False)
     ],
     wait: Annotated[bool, typer.Option("--wait", help="watch it, and exit with its status")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what it would take")] = False,
+    *,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -48,10 +49,11 @@ def submit(  # noqa: PLR0917
 
 
 @app.command()
-def watch(  # noqa: PLR0917
+def watch(
     job: str,
     exit_status: Annotated[bool, typer.Option("--exit-status", help="exit 3, 5 or 7 unless it succeeded")] = False,
     timeout: Seconds = 24 * 3600.0,
+    *,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -103,6 +105,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _watch(server: Client, job_id: str, timeout: float, *, as_json: bool, exit_status: bool) -> None:
     words = TextColumn("{task.description}")
     bar = Progress(words, BarColumn(), TimeRemainingColumn(), console=talk, disable=not interactive())
+    talk.print(f"Watching job {job_id}; Ctrl-C detaches.", markup=False)
     with bar:
         task = bar.add_task(f"job {job_id}", total=None)
 

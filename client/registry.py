@@ -63,10 +63,11 @@ def list_adapters(
 
 
 @adapter.command("create")
-def create_adapter(  # noqa: PLR0917
+def create_adapter(
     address: str,
     vertical: Annotated[str, typer.Option()],
     base_model: Annotated[str, typer.Option("--base")],
+    *,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -79,10 +80,11 @@ def create_adapter(  # noqa: PLR0917
 
 
 @adapter.command("push")
-def push_adapter(  # noqa: PLR0917
+def push_adapter(
     address: str,
     folder: Folder,
     base_version: Annotated[int, typer.Option("--base-version")],
+    *,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -111,10 +113,11 @@ def pull_adapter(address: str, out: Path, url: Url = None, token: Token = None) 
 
 
 @adapter.command("promote")
-def promote(  # noqa: PLR0917
+def promote(
     address: str,
     alias: Annotated[str, typer.Option()] = "production",
     reason: Annotated[str, typer.Option()] = "",
+    *,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -137,11 +140,12 @@ def list_clients(url: Url = None, token: Token = None, as_json: Json = False) ->
 
 
 @client.command("assign")
-def assign(  # noqa: PLR0917
+def assign(
     address: str,
     to: Annotated[str, typer.Option("--to", help="team/adapter, team/adapter@alias or team/adapter@3")],
     slot: Annotated[str, typer.Option()] = "default",
     reason: Annotated[str, typer.Option()] = "",
+    *,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -175,10 +179,11 @@ def _words(reason: dict[str, Any]) -> str:
     return f"{reason['reason']}{change} {reason['from']} -> {reason['to']}"
 
 
-def retrain(  # noqa: PLR0917
+def retrain(
     base_model: Annotated[str, typer.Option("--base", help="retrain what is stale on this base model")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what it would take")] = False,
     stale_only: Annotated[bool, typer.Option("--stale", help="what is stale (the only choice so far)")] = True,
+    *,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -197,10 +202,11 @@ def retrain(  # noqa: PLR0917
 
 
 @audit.command("at")
-def at(  # noqa: PLR0917
+def at(
     date: str,
     client_address: Annotated[str, typer.Argument(metavar="CLIENT")],
     slot: Annotated[str, typer.Option()] = "default",
+    *,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
