@@ -102,8 +102,8 @@ def moment(value: datetime | None) -> SafeString:
 
 
 @register.filter
-def number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def number(value: Any, digits: int = 3) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
 
 
 @register.filter

@@ -1,0 +1,125 @@
+"""A real web process over a seeded home, and a page that tolerates no console error and no foreign request."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from config.homes import free_port
+from tests.config.waiting import ROOT, eventually
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@dataclass
+class Site:
+    url: str
+    home: Path
+    env: dict[str, str]
+    seed: dict[str, Any]
+
+    def tell(self, code: str) -> None:
+        """Run `code` as the site's own Django: another process than the test's has another database."""
+        setup = "import django; django.setup()\n"
+        subprocess.run([sys.executable, "-c", setup + code], env=self.env, check=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    if CHROMIUM is None:
+        message = "NO CHROMIUM: the browser tests did not run. Install it: apt-get install chromium"
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(message)
+        pytest.skip(f"{'*' * 20} {message} {'*' * 20}")
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": FLAGS}
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """`manage.py web` in a home of its own."""
+    home, port = tmp_path_factory.mktemp("site"), free_port()
+    env = {
+        **os.environ,
+        "PLETHORA_HOME": str(home),
+        "PLETHORA_PORT": str(port),
+        "PYTHONPATH": str(ROOT),
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PYTHONWARNINGS": "ignore",
+    }
+    command = [sys.executable, "-m", "tests.browser.seed"]
+    made = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert made.returncode == 0, made.stderr
+    seed = json.loads(made.stdout.splitlines()[-1])
+    with (home / "web.log").open("wb") as log:
+        web = subprocess.Popen(
+            [sys.executable, "manage.py", "web"], cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=log, stderr=log
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        assert eventually(lambda: _answers(url), 40), (home / "web.log").read_text()
+        yield Site(url, home, env, seed)
+    finally:
+        web.communicate(timeout=20)  # closes its stdin, at which it ends
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=2).is_success
+    except httpx.TransportError:
+        time.sleep(0.1)
+        return False
+
+
+@pytest.fixture(scope="session")
+def signed_in(browser: Any, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cookies of Alice, who signed in through the page once."""
+    context = browser.new_context(base_url=site.url)
+    page = context.new_page()
+    sign_in(page, site)
+    kept = tmp_path_factory.mktemp("cookies") / "alice.json"
+    context.storage_state(path=kept)
+    context.close()
+    return kept
+
+
+def sign_in(page: Any, site: Site) -> None:
+    page.goto("/")
+    page.get_by_label("E-mail").fill(site.seed["email"])
+    page.get_by_label("Password").fill(site.seed["password"])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{site.url}/")
+
+
+def strict(page: Any, site: Site) -> list[str]:
+    """The list that fills with what must not happen."""
+    faults: list[str] = []
+    page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith((site.url, "data:")) else faults.append(r.url))
+    return faults
+
+
+@pytest.fixture
+def page(browser: Any, site: Site, signed_in: Path) -> Iterator[Any]:
+    """Alice's; fails on console errors and on any request that leaves the site."""
+    context = browser.new_context(base_url=site.url, storage_state=signed_in)
+    made = context.new_page()
+    faults = strict(made, site)
+    yield made
+    context.close()
+    assert faults == []

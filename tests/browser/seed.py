@@ -1,0 +1,217 @@
+"""An installation worth looking at, made in `PLETHORA_HOME`: five verticals, a base update, a job half done.
+
+    python -m tests.browser.seed
+
+prints the e-mail, the password and the ids of what tests open, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import timedelta
+from math import exp
+from typing import Any
+
+import django
+
+PASSWORD = "correct-horse-battery"
+STORY = {
+    "healthcare": ("discharge-notes", "northwind-health"),
+    "finance": ("kyc-summaries", "bank-of-elm"),
+    "legal": ("contract-clauses", "hart-and-sole"),
+    "manufacturing": ("defect-reports", "ironside-works"),
+    "retail": ("catalog-copy", "marlow-stores"),
+}
+
+
+def main() -> dict[str, Any]:
+    from django.core.management import call_command
+
+    from registry.services import accounts, audit
+    from tests import make
+
+    call_command("migrate", verbosity=0)
+    made = accounts.bootstrap(email="alice@example.org", team="atelier", name="Atelier")
+    made.user.set_password(PASSWORD)
+    made.user.save(update_fields=["password"])
+    hashes = {"weights_sha256": "a1f39c2e" * 8, "parameter_count": 8_030_261_248, "dtype": "bfloat16"}
+    first = make.make_base_version("llama-3-8b", context_length=8192, **hashes)
+    versions = {vertical: _adapter(made, vertical, first) for vertical in STORY}
+    hashes["weights_sha256"] = "d07be41f" * 8
+    second = make.make_base_version("llama-3-8b", context_length=8192, change="weights", **hashes)
+    draft = make.make_base_version("llama-3-8b", status="draft", change="template", **hashes)
+    retrained = _retrained(made, versions["retail"], second)
+    running = _running(made, versions["finance"], second)
+    failed = _failed(made, versions["legal"], second)
+    _serving(versions, first, second)
+    _receipts(versions)
+    campaign = _campaign(made, second)
+    _odd_dataset(made)
+    audit.seal()
+    audit.sign_head()
+    return {
+        "email": made.user.email,
+        "password": PASSWORD,
+        "adapter": retrained.adapter.address,
+        "running": running.pk,
+        "failed": failed.pk,
+        "campaign": campaign.pk,
+        "draft": draft.number,
+    }
+
+
+def _adapter(made: Any, vertical: str, base: Any) -> Any:
+    from registry.access import Caller
+    from registry.models import Alias
+    from registry.services import aliases, assignments, clients
+    from tests import make
+
+    by = Caller(user=made.user)
+    name, client_name = STORY[vertical]
+    report = {"errors": [], "warnings": [], "duplicates": 0}
+    report["length_histogram"] = [{"up_to_characters": 64 * 2**i, "rows": n} for i, n in enumerate((4, 9, 22, 7))]
+    data = make.make_dataset_version(made.team, f"{vertical}-notes", rows=40, report=report)
+    adapter = make.make_adapter(made.team, name, base=base, vertical=vertical, description=f"Writes {name}.")
+    version = None
+    for loss in (0.62, 0.51):
+        job = _train(made, adapter, base, data, state="succeeded")
+        version = make.make_version(
+            made.team, name, base=base, dataset_version=data, job=job, rank=16, alpha=32.0, bytes=83_900_000
+        )
+        _measure(job, version, base, data, loss)
+    assert version is not None
+    aliases.move(by=by, adapter=adapter, name="production", version=version, reason="passed its gate")
+    client = clients.create(by=by, team=made.team, name=client_name, vertical=vertical)
+    clients.mint_key(by=by, client=client, name="test", expires_at=None)
+    target = assignments.Target(adapter, alias=Alias.objects.get(adapter=adapter, name="production"))
+    assignments.assign(by=by, client=client, slot="default", target=target, reason="signed in spring")
+    return version
+
+
+def _train(made: Any, adapter: Any, base: Any, data: Any, *, state: str, **fields: Any) -> Any:
+    from django.db import transaction
+    from django.utils import timezone
+
+    from registry import recipes
+    from registry.access import Caller
+    from registry.models import Job, TrainingSpec
+    from registry.services import jobs
+
+    by = Caller(user=made.user)
+    with transaction.atomic():
+        job = jobs.create(by=by, kind="train", team=made.team, payload={}, obj=f"adapter:{adapter.address}")
+    recipe = recipes.resolve({"rank": 16}, parameter_count=8_030_261_248, context_length=8192)
+    TrainingSpec.objects.create(
+        job=job, adapter=adapter, base_version=base, dataset_version=data,
+        recipe=recipe.as_dict(), recipe_sha256=recipe.sha256,
+    )  # fmt: skip
+    now = timezone.now()
+    times = {"started_at": now - timedelta(minutes=9)}
+    if state in ("succeeded", "failed"):
+        times["finished_at"] = now
+    Job.objects.filter(pk=job.pk).update(state=state, attempt=1, **times, **fields)
+    job.refresh_from_db()
+    return job
+
+
+def _measure(job: Any, version: Any, base: Any, data: Any, loss: float) -> None:
+    from registry.models import Evaluation
+
+    Evaluation.objects.create(
+        job=job, adapter_version=version, on_base=base, dataset_version=data, loss=loss, perplexity=exp(loss),
+        bits_per_byte=loss / 2, token_accuracy=0.8, rows=8, tokens=900, state="succeeded",
+    )  # fmt: skip
+
+
+def _retrained(made: Any, old: Any, base: Any) -> Any:
+    """Ready on the new base, not promoted yet."""
+    from tests import make
+
+    job = _train(made, old.adapter, base, old.dataset_version, state="succeeded")
+    name = old.adapter.name
+    version = make.make_version(made.team, name, base=base, dataset_version=old.dataset_version, job=job, rank=16)
+    _measure(job, version, base, old.dataset_version, 0.44)
+    return version
+
+
+def _running(made: Any, old: Any, base: Any) -> Any:
+    from registry.models import JobMetric
+    from registry.services import jobs
+
+    progress = {"step": 700, "steps": 1200, "loss": 0.428, "eta_seconds": 540}
+    job = _train(made, old.adapter, base, old.dataset_version, state="running", progress=progress, owner="gpu-2")
+    noise = [((i * 7919) % 101 - 50) / 900 for i in range(700)]
+    points = [("loss", i, 0.38 + 1.7 * exp(-i / 170) + noise[i]) for i in range(1, 700, 5)]
+    points += [("validation_loss", i, 0.44 + 1.6 * exp(-i / 170)) for i in range(100, 700, 100)]
+    JobMetric.objects.bulk_create(JobMetric(job=job, name=n, step=s, value=v) for n, s, v in points)
+    jobs.add_event(job, "running", {"attempt": 1})
+    jobs.add_event(job, "evaluated", {"split": "validation", "step": 600, "loss": 0.487})
+    jobs.add_event(job, "checkpoint", {"step": 600, "bytes": 42_000_000})
+    return job
+
+
+def _failed(made: Any, old: Any, base: Any) -> Any:
+    error = {"code": "out_of_memory", "message": "The batch does not fit; halve batch_size.", "retryable": False}
+    return _train(made, old.adapter, base, old.dataset_version, state="failed", error=error)
+
+
+def _serving(versions: dict[str, Any], *bases: Any) -> None:
+    from django.utils import timezone
+
+    from registry.models import ServingInstance, Worker
+
+    soon = timezone.now() + timedelta(days=1)  # a played engine can't tick
+    held = [{"version": v.pk, "address": v.address, "digest": v.manifest_sha256} for v in versions.values()]
+    for port, base in enumerate(bases, start=9100):
+        ServingInstance.objects.create(
+            url=f"http://127.0.0.1:{port}", base_version=base, engine="plethora", pid=4000 + port, base_loads=1,
+            loaded=held if base is bases[0] else [], swap_ms=3.4, last_tick=soon,
+        )  # fmt: skip
+    Worker.objects.create(name="gpu-2", devices=["cuda:0"], memory=80_000_000_000, last_tick=timezone.now())
+
+
+def _receipts(versions: dict[str, Any]) -> None:
+    from django.utils import timezone
+
+    from registry.models import Client, Receipt
+
+    now = timezone.now()
+    for i, (vertical, version) in enumerate(versions.items()):
+        client = Client.objects.get(name=STORY[vertical][1])
+        Receipt.objects.bulk_create(
+            Receipt(
+                request=f"r{i}-{k}", at=now - timedelta(minutes=k), admitted_at=now - timedelta(minutes=k),
+                client=client, slot="default", version=version, base_version=version.base_version,
+                digest=version.manifest_sha256, milliseconds=210,
+            )
+            for k in range(40 + 30 * i)
+        )  # fmt: skip
+
+
+def _campaign(made: Any, target: Any) -> Any:
+    from registry.access import Caller
+    from registry.services import campaigns
+
+    gate = [{"metric": "loss", "op": "<=", "relative_to": "production"}]
+    return campaigns.create(by=Caller(user=made.user), base_model=target.base_model, gate=gate)
+
+
+def _odd_dataset(made: Any) -> None:
+    """Rejected, with a report; and a ready one whose rows try to be HTML and to turn the page around."""
+    from tests import make
+
+    row = {"messages": [{"role": "user", "content": "<script>alert(1)</script> \u202eelddim"},
+                        {"role": "assistant", "content": "<b>bold</b>"}], "split": "train"}  # fmt: skip
+    manifest = make.make_manifest({"rows.jsonl": (json.dumps(row) + "\n").encode()})
+    make.make_dataset_version(made.team, "odd-rows", rows=1, manifest=manifest)
+    errors = [{"line": 3, "code": "no_answer", "message": "The last message is not the assistant's."}]
+    report = {"errors": errors, "error_count": 1, "warnings": [], "length_histogram": []}
+    make.make_dataset_version(made.team, "broken-rows", status="rejected", report=report)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    sys.stdout.write(json.dumps(main()) + "\n")

@@ -1,0 +1,96 @@
+"""Every page: axe in light and dark, no sideways scroll on a phone; and the acts that people do there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser.conftest import Site, sign_in, strict
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+PAGES = (
+    "/", "/adapters", "/adapters?stale=1", "/adapters?q=nothing-like-it", "/adapters/{adapter}",
+    "/adapters/{adapter}/3", "/jobs", "/jobs/{running}", "/jobs/{failed}", "/lineage", "/lineage?only_stale=1",
+    "/lineage?node=adapter:{adapter}@2&depth=2", "/clients", "/clients/atelier/marlow-stores?at=2100-01-01",
+    "/base-models", "/base-models/llama-3-8b", "/datasets", "/datasets/atelier/retail-notes",
+    "/datasets/atelier/odd-rows", "/datasets/atelier/broken-rows", "/campaigns", "/campaigns/{campaign}",
+    "/serving", "/audit", "/audit?who=atelier/marlow-stores",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_it_is_accessible_and_fits_a_phone(path: str, page: Any, site: Site) -> None:
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        answer = page.goto(path.format(**site.seed))
+        assert answer.ok, f"{path}: {answer.status}"
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    page.set_viewport_size({"width": 390, "height": 844})
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0, f"{path} scrolls sideways by {overflow} px"
+
+
+def test_it_signs_in(browser: Any, site: Site) -> None:
+    context = browser.new_context(base_url=site.url)
+    page = context.new_page()
+    faults = strict(page, site)
+    page.goto("/")
+    assert Axe().run(page).violations_count == 0
+    sign_in(page, site)
+    assert page.get_by_role("heading", name="Overview").is_visible()
+    context.close()
+    assert faults == []
+
+
+def test_it_refuses_a_wrong_password(browser: Any, site: Site) -> None:
+    context = browser.new_context(base_url=site.url)
+    page = context.new_page()
+    page.goto("/accounts/login/")
+    page.get_by_label("E-mail").fill(site.seed["email"])
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    assert page.get_by_role("alert").is_visible()
+    context.close()
+
+
+def test_it_promotes_through_the_page(page: Any, site: Site) -> None:
+    page.goto(f"/adapters/{site.seed['adapter']}")
+    page.get_by_label("Alias").fill("candidate")
+    page.get_by_label("to version").select_option("3")
+    page.get_by_label("Reason").fill("better on the test split")
+    page.get_by_role("button", name="Promote").click()
+    assert page.get_by_text("candidate points to version 3.").is_visible()
+    history = page.get_by_role("region", name="Alias history table")
+    assert history.get_by_text("better on the test split").is_visible()
+
+
+def test_it_says_why_a_promotion_is_refused(page: Any, site: Site) -> None:
+    page.goto("/base-models/llama-3-8b")
+    page.get_by_label("Reason").fill("try")
+    site.tell(
+        "from registry.models import BaseVersion; BaseVersion.objects.filter(status='draft').update(status='retired')"
+    )
+    page.get_by_role("button", name="Activate").click()
+    assert page.locator(".notice.error").is_visible()
+
+
+def test_it_follows_a_job_to_its_end_without_a_reload(page: Any, site: Site) -> None:
+    pk = site.seed["running"]
+    page.goto(f"/jobs/{pk}")
+    assert page.title().startswith("58 %")
+    change = f"from registry.models import Job; rows = Job.objects.filter(pk={pk}); "
+    site.tell(change + "rows.update(progress={'step': 960, 'steps': 1200, 'loss': 0.4, 'eta_seconds': 9})")
+    page.wait_for_function("document.title.startsWith('80 %')")
+    site.tell(change + "rows.update(state='succeeded')")
+    page.wait_for_function("document.title.includes('succeeded')")
+    page.wait_for_load_state()
+    assert page.locator("#live[hx-trigger]").count() == 0
+
+
+def test_it_shows_foreign_text_as_text(page: Any, site: Site) -> None:
+    page.goto("/datasets/atelier/odd-rows")
+    assert page.get_by_text("<script>alert(1)</script> [U+202E]elddim").is_visible()
