@@ -175,7 +175,10 @@ def drawing(graph: Graph) -> Drawing:
     """Three columns, base versions and datasets | adapter versions | clients; each sorted to keep edges short."""
     shown = [n for n in graph.nodes.values() if n.kind != "job"]
     order = {
-        node.id: i for i, node in enumerate(sorted(shown, key=lambda n: (n.kind != "base", n.state, n.label)))
+        node.id: i
+        for i, node in enumerate(
+            sorted(shown, key=lambda n: (n.kind != "base", n.kind != "base" and n.state, n.label))
+        )
     }
     boxes: dict[str, Box] = {}
     bottom = 0.0

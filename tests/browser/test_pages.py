@@ -68,11 +68,11 @@ def test_it_promotes_through_the_page(page: Any, site: Site) -> None:
     assert history.get_by_text("better on the test split").is_visible()
 
 
-def test_it_says_why_a_promotion_is_refused(page: Any, site: Site) -> None:
+def test_it_says_why_an_activation_is_refused(page: Any, site: Site) -> None:
     page.goto("/base-models/llama-3-8b")
     page.get_by_label("Reason").fill("try")
     site.tell(
-        "from registry.models import BaseVersion; BaseVersion.objects.filter(status='draft').update(status='retired')"
+        "from registry.models import BaseVersion as B; B.objects.filter(status='draft').update(status='retired')"
     )
     page.get_by_role("button", name="Activate").click()
     assert page.locator(".notice.error").is_visible()
