@@ -13,7 +13,7 @@ from examples.demo.checks import check
 from examples.demo.screen import say, table
 from examples.demo.story import Story, Vertical
 
-PAUSE_SECONDS = 0.15
+PAUSE_SECONDS = 0.4
 GRACE = timedelta(seconds=1)  # a move reaches every gateway within a second
 
 

@@ -39,11 +39,14 @@ def _at(story: Story, vertical: Vertical, then: Moment) -> tuple[str, ...]:
     words = f"{vertical.client}, {then.name}"
     check(found["manifest_sha256"] == seen, f"{words}: the record names what answered, {seen}", found)
     span = {"from": then.at.isoformat(), "to": (then.at + timedelta(seconds=60)).isoformat()}
-    rows = story.api.pages("/receipts", client=vertical.client, limit=200, **span)
-    agreeing = sum(row["digest"] == seen for row in rows)
-    check(agreeing > 0, f"{words}: a receipt of {seen}", "none")
+
+    def agreeing() -> int:
+        rows = story.api.pages("/receipts", client=vertical.client, limit=200, **span)
+        return sum(row["digest"] == seen for row in rows)
+
+    count = until(agreeing, expected=f"{words}: a receipt of {seen}", seconds=10)
     digest = str(found["manifest_sha256"])[:16]
-    return vertical.client, then.name, f"{then.at:%H:%M:%S}", found["address"], digest, str(agreeing)
+    return vertical.client, then.name, f"{then.at:%H:%M:%S}", found["address"], digest, str(count)
 
 
 def _receipts_agree(story: Story, vertical: Vertical) -> int:

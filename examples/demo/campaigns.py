@@ -149,6 +149,6 @@ def _watch(story: Story, campaign_id: str, *, until_state: tuple[str, ...]) -> d
             return found if found["state"] in until_state else None
 
         expected = f"campaign {campaign_id} is {' or '.join(until_state)}"
-        found: dict[str, Any] = until(look, expected=expected, seconds=JOB_SECONDS)
+        found: dict[str, Any] = until(look, expected=expected, seconds=JOB_SECONDS, every=1.0)
     check(found["state"] == until_state[0], f"campaign {campaign_id} is {until_state[0]}", found)
     return found

@@ -16,11 +16,11 @@ def check(held: bool, expected: str, seen: Any) -> None:
         raise CheckFailed(f"expected: {expected}\n    seen: {seen}")
 
 
-def until(ask: Callable[[], Any], *, expected: str, seconds: float = 60.0) -> Any:
+def until(ask: Callable[[], Any], *, expected: str, seconds: float = 60.0, every: float = 0.3) -> Any:
     """Ask until the answer is true, and return it. Raises CheckFailed after so many seconds."""
     end = time.monotonic() + seconds
     while not (seen := ask()):
         if time.monotonic() > end:
             raise CheckFailed(f"expected: {expected} within {seconds:g} s\n    seen: {seen}")
-        time.sleep(0.3)
+        time.sleep(every)
     return seen
