@@ -49,7 +49,9 @@ def make_base(name: str, *, real: bool) -> tuple[Any, Path | None]:
 
 def make_version(team: Any, name: str, base: Any, folder: Path | None, seed: int, *, alias: bool = True) -> Any:
     """A ready version; with `alias` it is the one that `production` names."""
-    from registry.models import Alias
+    from django.utils import timezone
+
+    from registry.models import Alias, AliasHistory
     from tests import make
 
     fields: dict[str, Any] = {}
@@ -60,7 +62,8 @@ def make_version(team: Any, name: str, base: Any, folder: Path | None, seed: int
         fields = {"manifest": make.make_manifest(contents(saved)), "probe": probe(folder, saved)}
     version = make.make_version(team, name, base=base, **fields)
     if alias:
-        Alias.objects.create(adapter=version.adapter, name="production", version=version)
+        named = Alias.objects.create(adapter=version.adapter, name="production", version=version)
+        AliasHistory.objects.create(alias=named, version=version, valid_from=timezone.now(), actor="test")
     return version
 
 
