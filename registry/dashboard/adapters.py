@@ -72,7 +72,7 @@ def version(request: HttpRequest, team: str, name: str, number: int) -> HttpResp
 def promote(request: HttpRequest, team: str, name: str) -> str:
     by = caller(request)
     adapter = addresses.adapter_of(by, Act.PUBLISH, team, name)
-    chosen = addresses.version_of(adapter, int(request.POST.get("version", "0") or 0))
+    chosen = addresses.adapter_version(by, Act.PUBLISH, f"{team}/{name}@{request.POST.get('version', '')}")
     alias = request.POST.get("alias", "production") or "production"
     moved = services.move(
         by=by, adapter=adapter, name=alias, version=chosen, reason=request.POST.get("reason", "").strip()
