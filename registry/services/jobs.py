@@ -122,12 +122,10 @@ def event(attempt: Attempt, kind: str, data: dict[str, Any]) -> None:
 
 def metrics(attempt: Attempt, points: Sequence[tuple[str, int, float]]) -> None:
     """``(name, step, value)`` points; a step measured twice keeps its first value."""
-    if not attempt.rows.exists():
-        raise Fenced(f"job {attempt.job.pk} attempt {attempt.number}")
-    JobMetric.objects.bulk_create(
-        (JobMetric(job=attempt.job, name=name, step=step, value=value) for name, step, value in points),
-        ignore_conflicts=True,
-    )
+    rows = [JobMetric(job=attempt.job, name=name, step=step, value=value) for name, step, value in points]
+    with transaction.atomic():
+        _write(attempt, lease_until=_lease())  # holds the fence until the points are in
+        JobMetric.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def checkpoint_files(attempt: Attempt, step: int, files: Mapping[str, artifacts.Stored]) -> None:
