@@ -37,7 +37,6 @@ Kind = Callable[[Attempt, Context], Commit]
 KINDS: dict[str, str] = {
     JobKind.TRAIN: "training.kinds.train",
     JobKind.EVALUATE: "training.kinds.evaluate",
-    JobKind.MERGE: "training.kinds.merge",
     JobKind.INGEST_BASE: "training.kinds.ingest_base",
     JobKind.VALIDATE_DATASET: "training.kinds.validate_dataset",
     JobKind.VERIFY_IMPORT: "training.kinds.verify_import",
