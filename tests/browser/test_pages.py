@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Site, sign_in, strict
 
@@ -59,7 +61,7 @@ def test_it_refuses_a_wrong_password(browser: Any, site: Site) -> None:
 
 def test_it_promotes_through_the_page(page: Any, site: Site) -> None:
     page.goto(f"/adapters/{site.seed['adapter']}")
-    page.get_by_label("Alias").fill("candidate")
+    page.get_by_role("textbox", name="Alias").fill("candidate")
     page.get_by_label("to version").select_option("3")
     page.get_by_label("Reason").fill("better on the test split")
     page.get_by_role("button", name="Promote").click()
@@ -84,9 +86,9 @@ def test_it_follows_a_job_to_its_end_without_a_reload(page: Any, site: Site) -> 
     assert page.title().startswith("58 %")
     change = f"from registry.models import Job; rows = Job.objects.filter(pk={pk}); "
     site.tell(change + "rows.update(progress={'step': 960, 'steps': 1200, 'loss': 0.4, 'eta_seconds': 9})")
-    page.wait_for_function("document.title.startsWith('80 %')")
+    expect(page).to_have_title(re.compile("^80 %"), timeout=15_000)
     site.tell(change + "rows.update(state='succeeded')")
-    page.wait_for_function("document.title.includes('succeeded')")
+    expect(page).to_have_title(re.compile("succeeded"), timeout=15_000)
     page.wait_for_load_state()
     assert page.locator("#live[hx-trigger]").count() == 0
 
