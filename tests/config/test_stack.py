@@ -178,7 +178,7 @@ class TestHome:
     def test_it_keeps_its_secrets_from_others(self, running: tuple[Supervisor, StackAddresses]) -> None:
         home = running[0].home
         files = [*(home / "secrets").iterdir(), home / "redis" / "redis.conf", home / "s3" / "etc" / "proxy.conf"]
-        assert len(files) == 5
+        assert len(files) == 6
         assert all(file.stat().st_mode & 0o077 == 0 for file in files)
 
     def test_it_refuses_a_port_that_is_taken_before_anything_starts(

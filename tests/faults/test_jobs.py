@@ -7,6 +7,8 @@ import signal
 import time
 from typing import Any
 
+import pytest
+
 from registry.access import SYSTEM
 from registry.choices import JobState
 from registry.models import AdapterVersion, DatasetVersion, Job, JobEvent
@@ -19,6 +21,7 @@ JOBS = 40
 RECIPE = {"rank": 2, "steps": 8, "batch_size": 2, "max_length": 64, "warmup_steps": 0, "validate_every": 2}
 
 
+@pytest.mark.soak
 def test_a_broker_that_forgets_and_dies_loses_no_job(site: Site) -> None:
     for number in range(JOBS):
         site.dataset(f"notes-{number}")
@@ -38,6 +41,7 @@ def test_a_broker_that_forgets_and_dies_loses_no_job(site: Site) -> None:
     assert DatasetVersion.objects.filter(status="ready").count() == JOBS
 
 
+@pytest.mark.soak
 def test_a_killed_child_and_a_killed_worker_leave_one_version(site: Site, settings: Any) -> None:
     base, dataset = site.base(settings), site.dataset("notes", rows=40)
     first = site.worker("a", concurrency=1)
@@ -64,6 +68,7 @@ def test_a_killed_child_and_a_killed_worker_leave_one_version(site: Site, settin
     assert (counts()["lost"], counts()["twice"]) == (0, 0)
 
 
+@pytest.mark.soak
 def test_a_worker_that_slept_past_its_lease_writes_nothing(site: Site) -> None:
     version = site.dataset("long", rows=15_000)
     sleeper = site.worker("sleeper", concurrency=1)
