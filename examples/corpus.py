@@ -216,9 +216,13 @@ def opposite(rng: Random) -> Document:
 
 def again(rng: Random) -> Document:
     """Copying, of words and of anything: the skill behind every form."""
-    kinds = (invented, code, scribble, lambda rng: rng.choice(WORDS[rng.choice(sorted(WORDS))]))
-    said = " ".join(rng.choice(kinds)(rng) for _ in range(rng.randint(2, 6)))
+    kinds = (any_word, any_word, any_word, any_word, invented, code, scribble)
+    said = " ".join(rng.choice(kinds)(rng) for _ in range(rng.randint(2, 9)))
     return talk(f"Say it again: {said}", said)
+
+
+def any_word(rng: Random) -> str:
+    return rng.choice(WORDS[rng.choice(sorted(WORDS))])
 
 
 def listed(rng: Random) -> Document:
@@ -243,15 +247,8 @@ def dictated(rng: Random) -> Document:
 
 
 FIRST: tuple[Maker, ...] = (
-    about_facts(FACTS),
-    about_facts(FACTS),
-    story,
-    advice,
-    sum_of_two,
-    bigger,
-    again,
-    again,
-)
+    about_facts(FACTS), about_facts(FACTS), story, advice, sum_of_two, bigger, again, again, again, dictated
+)  # fmt: skip
 LATER: tuple[Maker, ...] = (
-    about_facts(FACTS + LATER_FACTS), about_facts(LATER_FACTS), opposite, listed, place_of_word, dictated, dictated
+    about_facts(FACTS + LATER_FACTS), about_facts(LATER_FACTS), opposite, listed, place_of_word
 )  # fmt: skip
