@@ -91,8 +91,8 @@ class Course:
     warm_up: int = 40  # steps
 
 
-V1 = Course("v1", seed=1, steps=3200)
-V2 = Course("v2", seed=2, steps=1600, later=True)
+V1 = Course("v1", seed=1, steps=4500)
+V2 = Course("v2", seed=2, steps=1500, later=True)
 
 
 def train_tokenizer(rows: int = 6000) -> Tokenizer:
