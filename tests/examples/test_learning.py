@@ -1,4 +1,4 @@
-"""The example teaches what it is for: an adapter learns a vertical's form, and the base update asks for a retraining."""
+"""An adapter learns the form of a vertical of the example, and the base update asks for a retraining."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from examples.make_base import FOLDER as BASE
 from examples.make_datasets import line, rows
 
 BATCH, STEPS, HELD_OUT = 8, 25, 40
-CONFIG = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def lora() -> LoraConfig:
+    return LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 @dataclass
@@ -50,7 +53,7 @@ def base(version: str) -> Any:
 
 def trained(version: str, vertical: str) -> PeftModel:
     torch.manual_seed(0)
-    model = get_peft_model(base(version), CONFIG)
+    model = get_peft_model(base(version), lora())
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     for step in range(STEPS):
         model(**batch(rows(vertical)[step * BATCH : (step + 1) * BATCH])).loss.backward()
@@ -63,7 +66,7 @@ def trained(version: str, vertical: str) -> PeftModel:
 @pytest.fixture(scope="module")
 def learnt() -> Learnt:
     old, new = trained("v1", "retail"), trained("v2", "retail")
-    moved = get_peft_model(base("v2"), CONFIG)
+    moved = get_peft_model(base("v2"), lora())
     set_peft_model_state_dict(moved, get_peft_model_state_dict(old))
     return Learnt(
         bare=loss(base("v1"), "retail"),
