@@ -28,6 +28,10 @@ USER = DATABASE = "plethora"
 # No socket in a shared folder; room for every worker's and gateway's connections.
 SETTINGS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200"}
 
+# A home below /root or a private temporary folder: pass its doors without opening them to everybody. The last
+# word is for access(2), by which initdb finds its sister programs and which forgets capabilities otherwise.
+PASS_DOORS = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
+
 
 @dataclass(frozen=True)
 class Postgres:
@@ -104,8 +108,7 @@ def _become(root: Path, programs: Path) -> list[str]:
     # The kernel forgets the wrapper's own request when the user changes, so it is made again.
     words = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=KILL"]
     if not all(_open_to_others(folder) for folder in (*root.parents, programs, *programs.parents)):
-        # A home below /root or a private temporary folder: pass its doors without opening them to everybody.
-        words += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        words += PASS_DOORS
     return [*words, "--"]
 
 

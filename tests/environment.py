@@ -9,6 +9,8 @@ from pathlib import Path
 _HOME = tempfile.TemporaryDirectory(prefix="plethora-tests-")
 os.environ["PLETHORA_HOME"] = _HOME.name
 (Path(_HOME.name) / "static").mkdir()
+# The browser's driver leaves an event loop running in the main thread of the process that had its tests.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

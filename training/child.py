@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -14,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from django.conf import settings
+from training.forked import Forked
 
 LOG_LINES = 200
 GRACE_SECONDS = 10.0
@@ -29,30 +27,18 @@ class ChildEnded(Exception):
 
 
 class Child:
-    """One `python -m training.trainer` in a process group of its own; use it as a context manager.
+    """One task of `training.trainer` in a process group of its own; use it as a context manager.
 
     Its stdin stays open as long as the owner lives: when the owner dies, the child reads end of file and ends.
     """
 
-    def __init__(self, spec: Mapping[str, Any], *, threads: int | None = None) -> None:
+    def __init__(self, spec: Mapping[str, Any]) -> None:
         self.spec = dict(spec)
-        self.threads = threads
         self._lines: deque[str] = deque(maxlen=LOG_LINES)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Child:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "training.trainer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-            env=self._environment(),
-            cwd=settings.ROOT,
-        )
+        self.process = Forked()
         self._reader = threading.Thread(target=self._keep_log, daemon=True, name="child-log")
         self._reader.start()
         self._say(self.spec)
@@ -65,15 +51,12 @@ class Child:
             self.kill()
         self.process.wait()
         self._reader.join(timeout=5)
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        self.process.close()
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Every event; the last one is `finished` or `failed`. Raises ChildEnded where there is none."""
         last = ""
-        for line in self.process.stdout or ():
+        for line in self.process.stdout:
             with suppress(ValueError):
                 event: dict[str, Any] = json.loads(line)
                 last = str(event.get("event"))
@@ -102,16 +85,9 @@ class Child:
 
     def _say(self, words: Mapping[str, Any]) -> None:
         with self._lock, suppress(OSError, ValueError):
-            if self.process.stdin is not None:
-                self.process.stdin.write(json.dumps(words) + "\n")
-                self.process.stdin.flush()
+            self.process.stdin.write(json.dumps(words) + "\n")
+            self.process.stdin.flush()
 
     def _keep_log(self) -> None:
-        for line in self.process.stderr or ():
+        for line in self.process.stderr:
             self._lines.append(line.rstrip("\n")[:500])
-
-    def _environment(self) -> dict[str, str]:
-        environment = {**settings.CHILD_ENVIRONMENT, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        if self.threads is not None:
-            environment["OMP_NUM_THREADS"] = str(self.threads)
-        return environment

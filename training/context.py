@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-
 from registry.choices import FailureClass
 from registry.errors import Fenced
 from registry.services import artifacts, jobs
@@ -59,18 +57,16 @@ class Context:
     device_seconds: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
 
-    def child(
-        self, spec: Mapping[str, Any], on_event: OnEvent = lambda _: None, *, threads: int | None = None
-    ) -> Event:
+    def child(self, spec: Mapping[str, Any], on_event: OnEvent = lambda _: None) -> Event:
         """Run `spec` in a training child; its `finished` event.
 
-        `on_event` sees every event before that, in this thread. `threads` bounds the child's CPU threads.
+        `on_event` sees every event before that, in this thread.
         Raises JobFailure for its `failed` event, and Cancelled, Stopped or Fenced when it was stopped.
         """
         began = time.monotonic()
         last: Event = {}
         try:
-            with Child(spec, threads=threads or settings.CHILD_THREADS) as child, self.pulse.watching(child):
+            with Child(spec) as child, self.pulse.watching(child):
                 for last in child.events():
                     if last["event"] not in ("finished", "failed"):
                         on_event(last)

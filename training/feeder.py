@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 
 from registry.services import audit, campaign_steps, destruction, idempotency, jobs, promotions, workers
-from training import cache, runner, tasks
+from training import cache, forked, runner, tasks
 
 log = logging.getLogger(__name__)
 PAUSE = 1.0
@@ -111,6 +111,7 @@ def start(sender: Any, **_: object) -> None:
     """Celery says that the worker takes messages."""
     global _slots  # noqa: PLW0603 - one worker in a process, and it says so once
     _slots = int(sender.controller.concurrency)
+    forked.warm()
     threading.Thread(target=_loop, daemon=True, name="feeder").start()
 
 

@@ -114,14 +114,15 @@ def _follow_training(by: Caller, campaign: Campaign, item: CampaignItem, job: Jo
     new = AdapterVersion.objects.get(job=job)
     if not _move(item, ItemState.EVALUATING, new=new):
         return
-    made = evaluations.create(
-        by=by,
-        subjects=[new, *([item.old] if _fits(item.old, campaign) else []), None],
-        datasets=[campaign_plans.judged_on(item)],
-        split=Split.TEST,
-        on_base=campaign.target,
-    )
-    CampaignItem.objects.filter(pk=item.pk).update(evaluation_job=made)
+    subjects = [new, *([item.old] if _fits(item.old, campaign) else []), None]
+    dataset, base = campaign_plans.judged_on(item), campaign.target
+    if evaluations.has_measured(job, subjects=subjects, dataset=dataset, base=base):
+        measuring = job  # the old version was production, so the training job has measured all three
+    else:
+        measuring = evaluations.create(
+            by=by, subjects=subjects, datasets=[dataset], split=Split.TEST, on_base=base
+        )
+    CampaignItem.objects.filter(pk=item.pk).update(evaluation_job=measuring)
 
 
 def _fits(old: AdapterVersion, campaign: Campaign) -> bool:

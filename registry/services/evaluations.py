@@ -112,6 +112,17 @@ def add_measured(
     )
 
 
+def has_measured(
+    job: Job, *, subjects: Iterable[AdapterVersion | None], dataset: DatasetVersion, base: BaseVersion
+) -> bool:
+    """Whether the job has measured each of them (None: the bare base) on the dataset's test split."""
+    rows = Evaluation.objects.filter(
+        job=job, dataset_version=dataset, on_base=base, split=Split.TEST, loss__isnull=False
+    )
+    found = set(rows.values_list("adapter_version_id", flat=True))
+    return {subject and subject.pk for subject in subjects} <= found
+
+
 def base_for(named: Sequence[BaseVersion], on_base: BaseVersion | None) -> BaseVersion | None:
     """The base to measure on: what was said, or the bare base among the subjects."""
     others = {base.pk for base in named} | ({on_base.pk} if on_base else set())

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from config.homes import PortInUse
 from config.stack import StackAddresses, StackOptions, start
+from config.stack_postgres import PASS_DOORS
 from config.supervisor import Supervisor
 from tests.config.waiting import ROOT, alive, eventually
 
@@ -215,7 +216,7 @@ def _as_ordinary_user(home: Path) -> list[str]:
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
     words = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
     # The interpreter and the folder of the tests may lie behind doors that only root may pass.
-    return [*words, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    return [*words, *PASS_DOORS]
 
 
 def _processes_naming(home: Path) -> list[int]:

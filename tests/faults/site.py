@@ -17,6 +17,7 @@ from registry.models import AuditEvent, BaseVersion, DatasetVersion, Job, JobEve
 from registry.services import base_models, datasets, teams
 from tests.config.waiting import ROOT, eventually
 from tests.stack.fixtures import Place, Running
+from tests.training.site import child_of
 
 LEASE = 2.0
 ENDS = ("succeeded", "failed", "cancelled")
@@ -48,15 +49,7 @@ class Worker:
 
     def child(self) -> psutil.Process:
         """Its training child, once there is one."""
-        found: list[psutil.Process] = []
-
-        def look() -> bool:
-            children = psutil.Process(self.process.pid).children()
-            found[:] = [child for child in children if "training.trainer" in child.cmdline()]
-            return bool(found)
-
-        assert eventually(look, 120), self.log
-        return found[0]
+        return child_of(self.process)
 
 
 class Site:

@@ -97,10 +97,10 @@ def test_it_refuses_a_revoked_key_within_a_second(site):
 
 
 def test_it_refuses_an_expired_key(site):
-    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    soon = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
     key = site.api("POST", "/clients/health/triage-client/keys", {"name": "short", "expires_at": soon})["key"]
     assert site.chat(key).status_code == 200
-    assert eventually(lambda: site.chat(key).status_code == 401, 2)
+    assert eventually(lambda: site.chat(key).status_code == 401, 8)
 
 
 def test_it_says_no_assignment(site):

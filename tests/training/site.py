@@ -129,17 +129,21 @@ class Site:
         return path.read_text()[-6000:] if path.exists() else ""
 
 
-def child_of(process: subprocess.Popen[bytes]) -> psutil.Process:
-    """The training child of a worker."""
+def child_of(process: subprocess.Popen[bytes], patience: float = PATIENCE) -> psutil.Process:
+    """The training child of a worker: its nursery forked it."""
     found: list[psutil.Process] = []
 
     def look() -> bool:
-        parent = psutil.Process(process.pid)
-        found[:] = [one for one in parent.children() if "training.trainer" in " ".join(one.cmdline())]
+        nurseries = [one for one in psutil.Process(process.pid).children() if is_nursery(one)]
+        found[:] = [child for nursery in nurseries for child in nursery.children()]
         return bool(found)
 
-    assert eventually(look, PATIENCE), "the worker has no training child"
+    assert eventually(look, patience), "the worker has no training child"
     return found[0]
+
+
+def is_nursery(process: psutil.Process) -> bool:
+    return "training.trainer.nursery" in process.cmdline()
 
 
 class Silent:

@@ -58,6 +58,12 @@ def _task(spec: Mapping[str, Any]) -> Callable[[Any, Channel], dict[str, Any]]:
     return task
 
 
+def preload() -> None:
+    """Import what any task may need: transformers reads most of itself only when the first model is made."""
+    for module in (*(module for module, _ in TASKS.values()), "transformers.modeling_utils"):
+        importlib.import_module(module)
+
+
 TASKS = {
     "train": ("training.trainer.train", "train"),
     "evaluate": ("training.trainer.evaluate", "evaluate"),

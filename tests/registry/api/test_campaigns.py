@@ -30,7 +30,7 @@ def stale(world, store, tmp_path):
     return adapter
 
 
-def train(job, folder: Path):
+def train(job, folder: Path, *, losses=None, production=None):
     """End a training job as its worker would: real files, given measurements."""
     target = folder / f"adapter-{job.pk}"
     target.mkdir()
@@ -39,10 +39,11 @@ def train(job, folder: Path):
     spec = versions.spec_of(job)
     facts = check_adapter(target, spec.base_version.module_table)
     files = artifacts.upload_folder(target)
+    measured = {name: {"loss": loss} for name, loss in (losses or {}).items()}
     attempt = jobs.claim(job.pk, owner="test")
     jobs.start(attempt)
     assert jobs.committing(attempt)
-    trained = Trained(files, facts, {"prompt": [1]}, {}, None)
+    trained = Trained(files, facts, {"prompt": [1]}, measured, production)
     with transaction.atomic():
         version = versions.commit_trained(spec=spec, trained=trained)
         jobs.succeed(attempt, result={"version": version.number}, cost={"device_seconds": 1.0})
@@ -115,6 +116,20 @@ def test_it_retrains_with_the_old_recipe_on_the_current_base(api, stale):
 
 def test_it_compares_old_new_and_base(api, stale, tmp_path):
     (item,) = run_to_review(api("alice"), tmp_path, **GOOD)["items"]
+    assert item["state"] == "passed"
+    assert {name: side["loss"] for name, side in item["evaluations"].items()} == GOOD
+
+
+def test_it_measures_nothing_twice(api, stale, tmp_path):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    campaign_steps.advance()
+    losses = {"new": 1.0, "production": 2.0, "base": 3.0}
+    train(Job.objects.get(state="queued"), tmp_path, losses=losses, production=stale.versions.get(number=1))
+    campaign_steps.advance()
+    campaign_steps.advance()
+    assert not Job.objects.filter(kind="evaluate").exists()
+    (item,) = api("alice").get(f"{CAMPAIGNS}/{campaign['id']}").json()["items"]
     assert item["state"] == "passed"
     assert {name: side["loss"] for name, side in item["evaluations"].items()} == GOOD
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from registry.recipes import matching, resolve
+from training.forked import Forked
 from training.trainer.base import Base, load_base
 from training.trainer.inspection import module_table
 
@@ -136,27 +138,25 @@ class Recorder:
 
 
 class Child:
-    """`python -m training.trainer`, for real."""
+    """A training process: forked as in a worker, or `python -m training.trainer` alone."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "training.trainer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+    def __init__(self, spec: dict[str, Any], *, alone: bool) -> None:
+        self.process: Any = _alone() if alone else Forked()
         self.say(spec)
 
     def say(self, message: dict[str, Any]) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
 
     def read(self) -> dict[str, Any]:
-        assert self.process.stdout
         event: dict[str, Any] = json.loads(self.process.stdout.readline())
         return event
+
+    def close(self) -> None:
+        if isinstance(self.process, Forked):
+            self.process.close()
+        else:
+            self.process.communicate()
 
     def read_until(self, *names: str) -> dict[str, Any]:
         while (event := self.read())["event"] not in names:
@@ -164,18 +164,28 @@ class Child:
         return event
 
 
+def _alone() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "training.trainer"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
 @pytest.fixture
 def start_child() -> Any:
     children: list[Child] = []
 
-    def start(spec: dict[str, Any]) -> Child:
-        children.append(Child(spec))
+    def start(spec: dict[str, Any], *, alone: bool = False) -> Child:
+        children.append(Child(spec, alone=alone))
         return children[-1]
 
     yield start
     for one in children:
-        one.process.kill()
+        if one.process.poll() is None:
+            os.kill(one.process.pid, signal.SIGKILL)
         one.process.wait()
-        for pipe in (one.process.stdin, one.process.stdout):
-            assert pipe
-            pipe.close()
+        one.close()
