@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from config import env
@@ -13,13 +15,14 @@ from config import env
 def made_once(path: Path, make: str) -> str:
     """The content of `path`; where there is none yet, `make` is written there for the owner only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(make)
-    return make
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-") as draft:
+            draft.write(make)
+            draft.flush()
+            os.fsync(draft.fileno())
+            with suppress(FileExistsError):  # of two who make it at once the first wins
+                os.link(draft.name, path)  # whole or not at all
+    return path.read_text().strip()
 
 
 def secret_key(home: Path) -> str:
