@@ -182,11 +182,22 @@ VERSION_TRANSITIONS: Transitions = {
     VersionStatus.WITHDRAWN: (),
 }
 
+JOB_TRANSITIONS: Transitions = {
+    JobState.QUEUED: (JobState.CLAIMED, JobState.FAILED, JobState.CANCELLED),
+    JobState.CLAIMED: (JobState.RUNNING, JobState.QUEUED, JobState.FAILED, JobState.CANCELLED),
+    JobState.RUNNING: (JobState.COMMITTING, JobState.QUEUED, JobState.FAILED, JobState.CANCELLED),
+    JobState.COMMITTING: (JobState.SUCCEEDED, JobState.QUEUED, JobState.FAILED, JobState.CANCELLED),
+    JobState.SUCCEEDED: (),
+    JobState.FAILED: (),
+    JobState.CANCELLED: (),
+}
+
 CAMPAIGN_TRANSITIONS: Transitions = {
     CampaignState.DRAFT: (CampaignState.RUNNING, CampaignState.CANCELLED),
     CampaignState.RUNNING: (CampaignState.PAUSED, CampaignState.REVIEW, CampaignState.CANCELLED),
     CampaignState.PAUSED: (CampaignState.RUNNING, CampaignState.CANCELLED),
-    CampaignState.REVIEW: (CampaignState.COMPLETED, CampaignState.CANCELLED),
+    # Rolled back from review where only a part was promoted.
+    CampaignState.REVIEW: (CampaignState.COMPLETED, CampaignState.CANCELLED, CampaignState.ROLLED_BACK),
     CampaignState.COMPLETED: (CampaignState.ROLLED_BACK,),
     CampaignState.CANCELLED: (),
     CampaignState.ROLLED_BACK: (),

@@ -15,7 +15,7 @@ class RegistryError(Exception):
     """A refusal with a stable `code`, an HTTP `status` and the `param` that it is about.
 
     `errors` holds one ``{"param", "code", "message"}`` for each thing that is wrong, `allowed` the
-    states from which a refused transition could go on.
+    states that a refused transition could have gone to from the present one.
     """
 
     status = 400

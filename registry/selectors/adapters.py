@@ -92,7 +92,7 @@ def downloadable(version_: AdapterVersion) -> dict[str, dict[str, str | int]]:
     """The files of a version that was checked and is not withdrawn or quarantined."""
     if version_.status not in DOWNLOADABLE:
         text = f"{version_.address} is {version_.status}; its files can't be downloaded."
-        raise Conflict(text, code="not_downloadable", allowed=DOWNLOADABLE)
+        raise Conflict(text, code="not_downloadable")
     return version_.manifest.files
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from registry.access import Act, Caller, require
+from registry.access import SYSTEM, Act, Caller, require
 from registry.errors import Conflict, RegistryError
 from registry.models import Campaign, CampaignItem, DatasetVersion, TrainingSpec
 from registry.selectors import campaigns as selectors
@@ -79,7 +79,9 @@ def _line(by: Caller, campaign: Campaign, item: CampaignItem) -> dict[str, Any]:
         "error": None,
     }
     try:
-        estimate = training.estimate(training.plan(by=by, request=plan(campaign, item)))
+        # Whoever may publish may look: the jobs run as the system, so `train` is not asked for.
+        planned = training.plan(by=SYSTEM.behalf(by.name), request=plan(campaign, item))
+        estimate = training.estimate(planned)
     except RegistryError as error:
         return {**line, "error": error.message}
     return {**line, "device_seconds": estimate.device_seconds, "cost": estimate.cost}

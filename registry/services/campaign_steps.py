@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from registry.access import SYSTEM, Caller
 from registry.choices import CampaignState, ItemState, JobState, PromotionState, Split
@@ -18,19 +18,18 @@ from registry.errors import RegistryError
 from registry.models import AdapterVersion, Campaign, CampaignItem, Evaluation, Job
 from registry.selectors.evaluations import numbers
 from registry.services import audit, campaign_plans, evaluations, gates, training
-from registry.services.campaigns import alias_points_to_new, object_of
+from registry.services.campaigns import OPEN_ITEMS, alias_points_to_new, move_item, object_of
 
 log = logging.getLogger(__name__)
 
 BUSY = (ItemState.TRAINING, ItemState.EVALUATING)
-OPEN = (ItemState.PENDING, *BUSY)
+MOVING = (CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.REVIEW)
 
 
 def advance() -> None:
     """One round over every campaign that can move by itself."""
     rows = Campaign.objects.select_related("team", "target__base_model", "created_by")
-    moving = [CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.REVIEW]
-    for campaign in rows.filter(state__in=moving):
+    for campaign in rows.filter(state__in=MOVING):
         by = SYSTEM.behalf(campaign.asked_by)
         for item in _items(campaign, *BUSY, ItemState.PROMOTING):
             _guarded(_follow, by, campaign, item)
@@ -58,10 +57,20 @@ def _guarded(step: Any, by: Caller, campaign: Campaign, item: CampaignItem) -> N
     """One item that can't go on ends as failed, with the reason; the others go on."""
     try:
         with transaction.atomic():
-            step(by, campaign, item)
+            # Locked and read again: it may have been cancelled since this round began.
+            now = Campaign.objects.select_for_update().values_list("state", flat=True).get(pk=campaign.pk)
+            if now in MOVING:
+                campaign.state = now
+                step(by, campaign, item)
     except RegistryError as error:
         log.warning("campaign %s, %s: %s", campaign.pk, item.adapter.address, error.message)
-        _move(item, ItemState.FAILED, reason=error.message)
+        move_item(by, item, ItemState.FAILED, reason=error.message)
+    except (OperationalError, InterfaceError):  # the database, not the item: the next round tries again
+        log.exception("campaign %s, %s", campaign.pk, item.adapter.address)
+    except Exception as error:
+        log.exception("campaign %s, %s", campaign.pk, item.adapter.address)
+        reason = f"broken by {type(error).__name__}: {error}; the worker's log has the whole of it"
+        move_item(by, item, ItemState.FAILED, reason=reason[:2000])
 
 
 def _begin_more(by: Caller, campaign: Campaign) -> None:
@@ -70,7 +79,7 @@ def _begin_more(by: Caller, campaign: Campaign) -> None:
     pending = _items(campaign, ItemState.PENDING)[: max(room, 0)]
     if pending and _over_budget(campaign):
         for item in _items(campaign, ItemState.PENDING):
-            _move(item, ItemState.FAILED, reason="the campaign's budget of device time is used up")
+            move_item(by, item, ItemState.FAILED, reason="the campaign's budget of device time is used up")
         return
     for item in pending:
         _guarded(_train, by, campaign, item)
@@ -89,7 +98,7 @@ def device_seconds(campaign: Campaign) -> float:
 
 
 def _train(by: Caller, campaign: Campaign, item: CampaignItem) -> None:
-    if not _move(item, ItemState.TRAINING):
+    if campaign.state != CampaignState.RUNNING or not move_item(by, item, ItemState.TRAINING):
         return
     plan = campaign_plans.plan(campaign, item)
     job = training.submit(by=by, request=plan)
@@ -100,19 +109,19 @@ def _follow(by: Caller, campaign: Campaign, item: CampaignItem) -> None:
     if item.state == ItemState.TRAINING and item.job is not None:
         _follow_training(by, campaign, item, item.job)
     elif item.state == ItemState.EVALUATING and item.evaluation_job is not None:
-        _follow_evaluation(campaign, item, item.evaluation_job)
+        _follow_evaluation(by, campaign, item, item.evaluation_job)
     elif item.state == ItemState.PROMOTING:
-        _follow_promotion(item)
+        _follow_promotion(by, item)
 
 
 def _follow_training(by: Caller, campaign: Campaign, item: CampaignItem, job: Job) -> None:
     if job.state in (JobState.FAILED, JobState.CANCELLED):
         words = (job.error or {}).get("message", f"its job was {job.state}")
-        _move(item, ItemState.FAILED, reason=words)
+        move_item(by, item, ItemState.FAILED, reason=words)
     if job.state != JobState.SUCCEEDED:
         return
     new = AdapterVersion.objects.get(job=job)
-    if not _move(item, ItemState.EVALUATING, new=new):
+    if not move_item(by, item, ItemState.EVALUATING, new=new):
         return
     subjects = [new, *([item.old] if _fits(item.old, campaign) else []), None]
     dataset, base = campaign_plans.judged_on(item), campaign.target
@@ -130,10 +139,10 @@ def _fits(old: AdapterVersion, campaign: Campaign) -> bool:
     return old.base_version.shape_fingerprint == campaign.target.shape_fingerprint
 
 
-def _follow_evaluation(campaign: Campaign, item: CampaignItem, job: Job) -> None:
+def _follow_evaluation(by: Caller, campaign: Campaign, item: CampaignItem, job: Job) -> None:
     if job.state in (JobState.FAILED, JobState.CANCELLED):
         words = (job.error or {}).get("message", f"the evaluation was {job.state}")
-        _move(item, ItemState.FAILED, reason=words)
+        move_item(by, item, ItemState.FAILED, reason=words)
     if job.state != JobState.SUCCEEDED:
         return
     rows = {row.adapter_version_id: numbers(row) for row in Evaluation.objects.filter(job=job)}
@@ -145,7 +154,7 @@ def _follow_evaluation(campaign: Campaign, item: CampaignItem, job: Job) -> None
     )
     passed = bool(verdict["passed"])
     reason = "" if passed else gates.why(verdict)
-    _move(item, ItemState.PASSED if passed else ItemState.REFUSED, verdict=verdict, reason=reason)
+    move_item(by, item, ItemState.PASSED if passed else ItemState.REFUSED, verdict=verdict, reason=reason)
 
 
 # Better than what it replaces and than no adapter at all, on rows that training never saw.
@@ -155,17 +164,17 @@ DEFAULT_GATE = [
 ]
 
 
-def _follow_promotion(item: CampaignItem) -> None:
+def _follow_promotion(by: Caller, item: CampaignItem) -> None:
     if alias_points_to_new(item):
-        _move(item, ItemState.PROMOTED)
+        move_item(by, item, ItemState.PROMOTED)
     elif item.promotion is not None and item.promotion.state in (PromotionState.FAILED, PromotionState.CANCELLED):
-        _move(item, ItemState.PASSED, reason=f"not promoted: {item.promotion.outcome}")
+        move_item(by, item, ItemState.PASSED, reason=f"not promoted: {item.promotion.outcome}")
 
 
 def _close(by: Caller, campaign: Campaign) -> None:
     """running -> review when nothing trains any more; review -> completed when all that passed is promoted."""
     states = set(campaign.items.values_list("state", flat=True))
-    if campaign.state == CampaignState.RUNNING and not states & set(OPEN):
+    if campaign.state == CampaignState.RUNNING and not states & set(OPEN_ITEMS):
         _campaign_to(by, campaign, CampaignState.RUNNING, CampaignState.REVIEW)
     unfinished = states & {ItemState.PROMOTING, ItemState.PASSED}
     if campaign.state == CampaignState.REVIEW and ItemState.PROMOTED in states and not unfinished:
@@ -183,9 +192,3 @@ def _campaign_to(by: Caller, campaign: Campaign, old: CampaignState, new: Campai
                 before={"state": old},
                 after={"state": new},
             )
-
-
-def _move(item: CampaignItem, state: ItemState, **fields: Any) -> bool:
-    """Claim the item from the state that was read; False when another feeder was first."""
-    claimed = CampaignItem.objects.filter(pk=item.pk, state=item.state)
-    return claimed.update(state=state, **fields) == 1

@@ -6,19 +6,22 @@ What people do stands here; `services/campaign_steps.py` holds what the feeder d
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from registry.access import Act, Caller, fetch, require, teams
-from registry.choices import CAMPAIGN_TRANSITIONS, CampaignState, ItemState, sources
+from registry.access import SYSTEM, Act, Caller, fetch, require, teams
+from registry.choices import CAMPAIGN_TRANSITIONS, CampaignState, ItemState, PromotionState, sources
 from registry.errors import Conflict, Invalid, NotFound
 from registry.models import Adapter, AdapterVersion, Alias, BaseModel, Campaign, CampaignItem, Job, Promotion, Team
 from registry.selectors import addresses, staleness
-from registry.services import aliases, audit, jobs
+from registry.services import aliases, audit, gates, jobs, promotions, training
 
 DEFAULT_ALIAS = "production"
+OPEN_ITEMS = (ItemState.PENDING, ItemState.TRAINING, ItemState.EVALUATING)
 
 
 def create(
@@ -41,13 +44,16 @@ def create(
     require(by, Act.PUBLISH, team)
     if base.current is None:
         raise Conflict(f"{base.name} has no current version to retrain on; activate one.", code="no_current_base")
+    rules = gates.validate(gate)
+    if recipe is not None:
+        training.resolve(recipe, base.current)
     with transaction.atomic():
         campaign = Campaign.objects.create(
             team=team,
             base_model=base,
             target=base.current,
             recipe=recipe,
-            gate=list(gate),
+            gate=rules,
             concurrency=concurrency,
             budget_device_seconds=budget_device_seconds,
             created_by=by.person,
@@ -72,16 +78,30 @@ def pause(*, by: Caller, campaign: Campaign) -> Campaign:
 
 
 def cancel(*, by: Caller, campaign: Campaign) -> Campaign:
-    """Its jobs are cancelled; versions that it made already stay, unpromoted."""
+    """Its jobs and waiting promotions are cancelled; versions that it made already stay, unpromoted."""
     with transaction.atomic():
         moved = _move(by, campaign, CampaignState.CANCELLED, "cancel")
-        open_jobs = Job.objects.filter(campaign_items__campaign=campaign, finished_at__isnull=True)
-        for job in open_jobs:
+        system = SYSTEM.behalf(by.name)
+        its = Q(campaign_items__campaign=campaign) | Q(campaign_evaluations__campaign=campaign)
+        for job_id in set(Job.objects.filter(its, finished_at__isnull=True).values_list("pk", flat=True)):
             try:
-                jobs.cancel(by=by, job_id=job.pk)
+                jobs.cancel(by=system, job_id=job_id)
             except Conflict:
                 continue  # It is committing: its version will be there, and nothing promotes it.
+        for item in _items(campaign, *OPEN_ITEMS):
+            move_item(system, item, ItemState.FAILED, reason="the campaign was cancelled")
+        for item in _items(campaign, ItemState.PROMOTING):
+            _stop_promoting(system, item)
         return moved
+
+
+def _stop_promoting(by: Caller, item: CampaignItem) -> None:
+    if item.promotion is not None and item.promotion.state == PromotionState.WAITING:
+        with suppress(Conflict):  # it moved a moment ago
+            promotions.cancel(by=by, promotion=item.promotion)
+    moved = alias_points_to_new(item)
+    reason = "" if moved else "not promoted: the campaign was cancelled"
+    move_item(by, item, ItemState.PROMOTED if moved else ItemState.PASSED, reason=reason)
 
 
 def promote(*, by: Caller, campaign: Campaign, items: Sequence[str] | None = None) -> Campaign:
@@ -92,7 +112,7 @@ def promote(*, by: Caller, campaign: Campaign, items: Sequence[str] | None = Non
         if locked.state != CampaignState.REVIEW:
             raise Conflict(
                 f"The campaign is {locked.state}; it promotes in review.",
-                allowed=[CampaignState.REVIEW],
+                allowed=CAMPAIGN_TRANSITIONS[locked.state],
                 code="not_in_review",
             )
         passed = _chosen_items(locked, items)
@@ -117,7 +137,7 @@ def _promote_item(by: Caller, campaign: Campaign, item: CampaignItem, version: A
     reason = f"campaign {campaign.pk}: retrained on {campaign.target.address}"
     moved = aliases.move(by=by, adapter=item.adapter, name=item.alias, version=version, reason=reason)
     promotion = moved if isinstance(moved, Promotion) else None
-    CampaignItem.objects.filter(pk=item.pk).update(state=ItemState.PROMOTING, promotion=promotion)
+    move_item(by, item, ItemState.PROMOTING, promotion=promotion, reason="")
 
 
 def _chosen_items(campaign: Campaign, names: Sequence[str] | None) -> list[CampaignItem]:
@@ -133,22 +153,48 @@ def _chosen_items(campaign: Campaign, names: Sequence[str] | None) -> list[Campa
 
 
 def rollback(*, by: Caller, campaign: Campaign) -> Campaign:
-    """Every promoted alias back to the version it had; each flips once an engine has that."""
-    require(by, Act.PUBLISH, campaign.team)
+    """Every promoted alias back to the version it had, each once an engine has that; what waits moves no more."""
     with transaction.atomic():
         moved = _move(by, campaign, CampaignState.ROLLED_BACK, "rollback")
-        rows = campaign.items.filter(state=ItemState.PROMOTED)
-        for item in rows.select_related("adapter__team", "old__base_version", "old__adapter__team"):
-            back = aliases.move(
-                by=by,
-                adapter=item.adapter,
-                name=item.alias,
-                version=item.old,
-                reason=f"campaign {campaign.pk} rolled back",
+        items = _items(campaign, ItemState.PROMOTED, ItemState.PROMOTING)
+        if not items:
+            raise Conflict(
+                "Nothing here was promoted; end the campaign by cancel.",
+                allowed=[CampaignState.CANCELLED],
+                code="nothing_promoted",
             )
+        for item in items:
+            # Where the promotion waits, the alias is on the old version; moving it there cancels the wait.
+            reason = f"campaign {campaign.pk} rolled back"
+            back = aliases.move(by=by, adapter=item.adapter, name=item.alias, version=item.old, reason=reason)
             promotion = back if isinstance(back, Promotion) else None
-            CampaignItem.objects.filter(pk=item.pk).update(state=ItemState.ROLLED_BACK, promotion=promotion)
+            move_item(by, item, ItemState.ROLLED_BACK, promotion=promotion)
         return moved
+
+
+def _items(campaign: Campaign, *states: ItemState) -> list[CampaignItem]:
+    rows = campaign.items.select_related(
+        "adapter__team", "old__base_version", "old__adapter__team", "promotion__version", "promotion__alias"
+    )
+    return list(rows.filter(state__in=states).order_by("pk"))
+
+
+def move_item(by: Caller, item: CampaignItem, state: ItemState, **fields: Any) -> bool:
+    """Claim the item from the state that was read, and record it; False where somebody was first."""
+    with transaction.atomic():
+        claimed = CampaignItem.objects.filter(pk=item.pk, state=item.state)
+        if claimed.update(state=state, **fields) != 1:
+            return False
+        audit.record(
+            by,
+            f"campaign_item.{state}",
+            object_of(item.campaign),
+            team=item.campaign.team,
+            before={"state": item.state},
+            after={"adapter": item.adapter.address, "state": state},
+            reason=fields.get("reason", ""),
+        )
+        return True
 
 
 def object_of(campaign: Campaign) -> str:
@@ -163,14 +209,15 @@ def get(by: Caller, act: Act, pk: int | str) -> Campaign:
 def _move(by: Caller, campaign: Campaign, state: CampaignState, word: str) -> Campaign:
     """Claim the row from a state that may go to `state`."""
     require(by, Act.PUBLISH, campaign.team)
-    allowed = sources(CAMPAIGN_TRANSITIONS, state)
+    origins = sources(CAMPAIGN_TRANSITIONS, state)
     with transaction.atomic():
         before = Campaign.objects.values_list("state", flat=True).get(pk=campaign.pk)
         ended = {"finished_at": timezone.now()} if not CAMPAIGN_TRANSITIONS[state] else {}
-        claimed = Campaign.objects.filter(pk=campaign.pk, state__in=allowed).update(state=state, **ended)
+        claimed = Campaign.objects.filter(pk=campaign.pk, state__in=origins).update(state=state, **ended)
         if claimed != 1:
             raise Conflict(
-                f"The campaign is {before}; {word} is possible from {' or '.join(allowed)}.", allowed=allowed
+                f"The campaign is {before}; {word} is possible from {' or '.join(origins)}.",
+                allowed=CAMPAIGN_TRANSITIONS[before],
             )
         audit.record(
             by,

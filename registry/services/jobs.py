@@ -18,7 +18,7 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Now
 
 from registry.access import SYSTEM, Act, Caller, fetch
-from registry.choices import FINAL_JOB_STATES, HELD_JOB_STATES, FailureClass, JobKind, JobState
+from registry.choices import FINAL_JOB_STATES, HELD_JOB_STATES, JOB_TRANSITIONS, FailureClass, JobKind, JobState
 from registry.errors import Conflict, Fenced
 from registry.models import Job, JobCheckpoint, JobEvent, JobMetric, Manifest, Team
 from registry.services import artifacts, audit, unfinished
@@ -203,7 +203,8 @@ def cancel(*, by: Caller, job_id: int | str) -> Job:
         ):
             job.refresh_from_db()
             raise Conflict(
-                f"Job {job.pk} is {job.state}; only a waiting or running job can be cancelled.", allowed=[]
+                f"Job {job.pk} is {job.state}; only a waiting or running job can be cancelled.",
+                allowed=JOB_TRANSITIONS[job.state],
             )
         audit.record(by, "job.cancel", f"job:{job.pk}", team=job.team, before={"state": before})
         job.refresh_from_db()

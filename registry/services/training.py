@@ -12,7 +12,14 @@ from django.db import transaction
 
 from registry import estimates, recipes
 from registry.access import SYSTEM, Act, Caller, fetch, require
-from registry.choices import SERVABLE_BASE_STATES, DatasetStatus, JobKind, JobState, VersionStatus
+from registry.choices import (
+    JOB_TRANSITIONS,
+    SERVABLE_BASE_STATES,
+    DatasetStatus,
+    JobKind,
+    JobState,
+    VersionStatus,
+)
 from registry.errors import Conflict, Invalid, NotFound
 from registry.models import (
     Adapter,
@@ -62,18 +69,21 @@ def plan(*, by: Caller, request: Request) -> Plan:
         require(by, Act.PUBLISH, request.adapter.team)
     base = _base(request)
     _check_datasets(request)
+    recipe, targets = resolve({**request.recipe, **_warm_start(request, base)}, base)
+    return Plan(request, base, recipe, targets, gates.validate(request.gate))
+
+
+def resolve(recipe: Mapping[str, Any], base: BaseVersion) -> tuple[recipes.Recipe, list[str]]:
+    """The whole recipe, and the modules that it reaches on `base`; raises Invalid with every fault."""
     try:
-        recipe = recipes.resolve(
-            {**request.recipe, **_warm_start(request, base)},
-            parameter_count=base.parameter_count or 0,
-            context_length=base.context_length or 2048,
+        whole = recipes.resolve(
+            recipe, parameter_count=base.parameter_count or 0, context_length=base.context_length or 2048
         )
-        targets = recipes.matching(base.module_table, recipe.targets)
+        return whole, recipes.matching(base.module_table, whole.targets)
     except recipes.RecipeError as error:
         first = error.errors[0]
         message = f"{first['param']}: {first['message']}"
         raise Invalid(message, param=first["param"], errors=error.errors) from error
-    return Plan(request, base, recipe, targets, gates.validate(request.gate))
 
 
 def submit(*, by: Caller, request: Request, retry_of: Job | None = None) -> Job:
@@ -111,7 +121,7 @@ def again(*, by: Caller, job_id: int | str, retry: bool) -> Job:
     job = fetch(by, Act.TRAIN, rows, pk=job_id)
     if retry and job.state not in (JobState.FAILED, JobState.CANCELLED):
         message = f"Job {job.pk} is {job.state}; only a failed or cancelled one is retried. Clone it instead."
-        raise Conflict(message, allowed=[JobState.FAILED, JobState.CANCELLED])
+        raise Conflict(message, allowed=JOB_TRANSITIONS[job.state])
     return submit(by=by, request=request_of(job.training), retry_of=job if retry else None)
 
 

@@ -30,14 +30,14 @@ from registry.services import audit, destruction
 def move_status(row: Any, transitions: Transitions, target: str, **fields: Any) -> str:
     """Claim the move by a conditional UPDATE; returns the state before. Raises Conflict with `allowed`."""
     kind: type[Model] = type(row)
-    allowed = sources(transitions, target)
+    origins = sources(transitions, target)
     before = str(kind._default_manager.values_list("status", flat=True).get(pk=row.pk))
     rows = kind._default_manager.filter(pk=row.pk, status=before)
-    if before not in allowed or rows.update(status=target, **fields) != 1:
+    if before not in origins or rows.update(status=target, **fields) != 1:
         raise Conflict(
-            f"{row.address} is {before}; only what is {' or '.join(allowed)} can become {target}.",
+            f"{row.address} is {before}; only what is {' or '.join(origins)} can become {target}.",
             code="bad_transition",
-            allowed=allowed,
+            allowed=transitions[before],
         )
     row.refresh_from_db()
     return before

@@ -9,11 +9,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry.access import SYSTEM
-from registry.models import Evaluation, Job, ServingInstance, TrainingSpec
+from registry.models import AuditEvent, Campaign, Evaluation, Job, Promotion, ServingInstance, TrainingSpec
 from registry.services import aliases, artifacts, campaign_steps, evaluations, jobs, promotions, training, versions
 from registry.services.versions import Trained
 from registry.weights import check_adapter
 from tests.make import adapter_files, make_adapter, make_base_version, make_dataset_version
+from tests.world import token
 
 CAMPAIGNS = "/api/v1/campaigns"
 RECIPE = {"rank": 2, "alpha": 4, "steps": 2, "max_length": 32, "targets": ["q_proj"]}
@@ -205,4 +206,100 @@ def test_it_lets_only_maintainers_act(api, stale, who, status):
 def test_it_refuses_a_step_from_the_wrong_state(api, stale):
     campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
     answer = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/rollback")
-    assert (answer.status_code, answer.json()["allowed"]) == (409, ["completed"])
+    assert (answer.status_code, answer.json()["allowed"]) == (409, ["running", "cancelled"])
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"gate": [{"metric": "beauty", "op": "<=", "value": 1}]}, "gate[0].metric"),
+        ({"recipe": {"rank": "many"}}, "recipe.rank"),
+        ({"recipe": {"targets": ["nothing_proj"]}}, "recipe.targets"),
+    ],
+)
+def test_it_refuses_a_gate_or_recipe_that_makes_no_sense(api, stale, body, param):
+    answer = api("alice").post(CAMPAIGNS, {"base_model": "llama", **body}, format="json")
+    assert answer.status_code == 422, answer.json()
+    assert [error["param"] for error in answer.json()["errors"]] == [param]
+
+
+def test_it_fails_one_item_that_breaks_and_goes_on(api, stale, tmp_path, monkeypatch):
+    monkeypatch.setattr(campaign_steps, "numbers", lambda row: {}["metric"])
+    campaign = run_to_review(api("alice"), tmp_path, **GOOD)
+    assert (campaign["state"], campaign["items"][0]["state"]) == ("review", "failed")
+    assert "KeyError" in campaign["items"][0]["reason"]
+
+
+def test_it_records_every_step_of_an_item(api, stale, tmp_path):
+    campaign = run_to_review(api("alice"), tmp_path, **GOOD)
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/promote")
+    campaign_steps.advance()
+    steps = AuditEvent.objects.filter(action__startswith="campaign_item.").order_by("pk")
+    said = [step.action.partition(".")[2] for step in steps]
+    assert said == ["training", "evaluating", "passed", "promoting", "promoted"]
+    assert {step.after["adapter"] for step in steps} == {"health/triage"}
+
+
+@pytest.fixture
+def promoting(api, stale, tmp_path):
+    """A campaign in review whose promotion waits for an engine, since a client hangs on the alias."""
+    api("alice").post("/api/v1/clients", {"team": "health", "name": "st-olaf"}, format="json")
+    slot = "/api/v1/clients/health/st-olaf/assignments/default"
+    api("alice").put(slot, {"adapter": "health/triage", "alias": "production"}, format="json")
+    campaign = run_to_review(api("alice"), tmp_path, **GOOD)
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/promote")
+    return f"{CAMPAIGNS}/{campaign['id']}"
+
+
+@pytest.mark.parametrize(("act", "state"), [("rollback", "rolled_back"), ("cancel", "passed")])
+def test_it_ends_promotions_that_wait_with_it(api, promoting, act, state):
+    done = api("alice").post(f"{promoting}/{act}")
+    assert done.status_code in (200, 202), done.json()
+    assert done.json()["items"][0]["state"] == state
+    assert Promotion.objects.get().state == "cancelled"
+
+
+def test_it_rolls_back_what_moved_a_moment_ago(api, promoting, stale):
+    engines_hold(*stale.versions.all())
+    promotions.advance()
+    assert api("alice").post(f"{promoting}/rollback").json()["state"] == "rolled_back"
+    assert aliases.Alias.objects.get(name="production").version.number == 1
+
+
+def test_it_has_nothing_to_roll_back_where_nothing_was_promoted(api, stale, tmp_path):
+    campaign = run_to_review(api("alice"), tmp_path, **GOOD)
+    answer = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/rollback")
+    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_promoted")
+
+
+def test_it_cancels_its_evaluation_too(api, stale, tmp_path):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    campaign_steps.advance()
+    train(Job.objects.get(state="queued", kind="train"), tmp_path)
+    campaign_steps.advance()
+    cancelled = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/cancel").json()
+    assert cancelled["items"][0]["state"] == "failed"
+    assert Job.objects.get(kind="evaluate").state == "cancelled"
+
+
+def test_it_begins_nothing_once_it_was_cancelled(api, stale):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    seen = Campaign.objects.get()  # as a feeder read it, a moment before the cancel
+    item = seen.items.select_related("adapter__team").get()
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/cancel")
+    campaign_steps._guarded(campaign_steps._train, SYSTEM, seen, item)
+    assert not Job.objects.filter(state="queued").exists()
+
+
+def test_a_token_that_may_publish_runs_a_campaign(api, stale, world):
+    client = api(None)
+    text = token(world, "alice", world.health, "read", "publish")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+    campaign = client.post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    assert client.post(f"{CAMPAIGNS}/{campaign['id']}/preview").json()["jobs"] == 1
+    client.post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    campaign_steps.advance()
+    assert client.post(f"{CAMPAIGNS}/{campaign['id']}/cancel").status_code == 200
+    assert Job.objects.latest("pk").state == "cancelled"
