@@ -1,7 +1,7 @@
 """The recipe of a training run: its fields, presets, validation, hash, and the modules it reaches."""
 
 from registry.recipes.modules import matching
-from registry.recipes.recipe import DEFAULTS, FIELDS, PRESETS, Recipe, learning_rate_for, resolve
+from registry.recipes.recipe import DEFAULTS, FIELDS, PRESETS, Recipe, faults, learning_rate_for, resolve
 from registry.recipes.rules import RecipeError
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "PRESETS",
     "Recipe",
     "RecipeError",
+    "faults",
     "learning_rate_for",
     "matching",
     "resolve",

@@ -154,7 +154,7 @@ def resolve(raw: Mapping[str, Any], *, parameter_count: int, context_length: int
     1. Check names and values; 2. fill from the preset; 3. fill what the base decides; 4. check the whole.
     Raises RecipeError with every fault found.
     """
-    errors = [*_unknown(raw), *_bad_values(raw), *_both(raw)]
+    errors = faults(raw)
     given = {name: value for name, value in raw.items() if value is not None and name in FIELDS}
     if isinstance(context_length, int) and _exceeds(given.get("max_length"), context_length):
         text = f"max_length {given['max_length']} exceeds the base model's context of {context_length} tokens"
@@ -166,6 +166,11 @@ def resolve(raw: Mapping[str, Any], *, parameter_count: int, context_length: int
         text = f"warmup_steps {values['warmup_steps']} must be below steps {values['steps']}"
         raise RecipeError([problem("warmup_steps", "too_large", text)])
     return Recipe(**values)
+
+
+def faults(raw: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a recipe whatever base it is for."""
+    return [*_unknown(raw), *_bad_values(raw), *_both(raw)]
 
 
 def learning_rate_for(parameter_count: int) -> float:

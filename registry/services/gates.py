@@ -8,7 +8,7 @@ new version measured; the right side a number, or what production or the bare ba
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from registry.errors import Invalid
@@ -28,30 +28,36 @@ Rule = Mapping[str, Any]
 
 def validate(rules: Sequence[Any], *, param: str = "gate") -> list[dict[str, Any]]:
     """The rules as they are kept; raises Invalid with every fault."""
-    errors = [fault for i, rule in enumerate(rules) for fault in _faults(rule, f"{param}[{i}]")]
+    errors = [fault for i, rule in enumerate(rules) for fault in faults(rule, f"{param}[{i}]")]
     if errors:
         raise Invalid(f"{errors[0]['param']}: {errors[0]['message']}", param=errors[0]["param"], errors=errors)
     return [dict(rule) for rule in rules]
 
 
-def _faults(rule: Any, at: str) -> list[dict[str, Any]]:
+def faults(rule: Any, at: str) -> list[dict[str, Any]]:
+    """What is wrong with one rule, which stands at `at`."""
     if not isinstance(rule, Mapping):
         return [_fault(at, "A rule is an object such as {metric, op, relative_to}.")]
     found = []
-    if rule.get("metric") not in METRICS:
+    if not _is_one_of(rule.get("metric"), METRICS):
         found.append(_fault(f"{at}.metric", f"metric is one of {', '.join(METRICS)}."))
-    if rule.get("op") not in OPERATORS:
+    if not _is_one_of(rule.get("op"), OPERATORS):
         found.append(_fault(f"{at}.op", f"op is one of {', '.join(OPERATORS)}."))
     if ("value" in rule) == ("relative_to" in rule):
         found.append(_fault(at, "Give value or relative_to, one of them."))
     if "value" in rule and not _is_number(rule["value"]):
         found.append(_fault(f"{at}.value", "value is a number."))
-    if "relative_to" in rule and rule["relative_to"] not in RELATIVES:
+    if "relative_to" in rule and not _is_one_of(rule["relative_to"], RELATIVES):
         found.append(_fault(f"{at}.relative_to", f"relative_to is one of {', '.join(RELATIVES)}."))
     if not _is_number(rule.get("min_delta", 0)) or rule.get("min_delta", 0) < 0:
         found.append(_fault(f"{at}.min_delta", "min_delta is a number from 0 up."))
     unknown = set(rule) - {"metric", "op", "value", "relative_to", "min_delta"}
     return found + [_fault(f"{at}.{name}", "There is no such field in a rule.") for name in sorted(unknown)]
+
+
+def _is_one_of(value: Any, allowed: Collection[str]) -> bool:
+    """A list or an object has no hash, so it can't be looked up."""
+    return isinstance(value, str) and value in allowed
 
 
 def _is_number(value: Any) -> bool:

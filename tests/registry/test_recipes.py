@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -76,6 +77,24 @@ def test_it_hints_at_the_field_that_was_meant() -> None:
         ("targets", "everything"),
         ("targets", "re:(("),
         ("targets", "re:(a+)+"),
+        ("targets", "re:(a|a)*"),
+        ("targets", "re:(a|b|ab)+"),
+        ("targets", "re:" + "(.|.)" * 33),
+        ("targets", "re:" + ".*" * 8 + "x"),
+        ("targets", "re:" + "a?" * 30 + "a" * 30),
+        ("targets", "re:(((a{1000}){1000}){1000}){1000}"),
+        ("targets", "re:a{99999999999}"),
+        ("targets", "re:a{4,3}"),
+        ("targets", "re:[z-a]"),
+        ("targets", r"re:(.)\1"),
+        ("targets", "re:(?=.*)x"),
+        ("targets", "re:(?i)x"),
+        ("targets", "re:*"),
+        ("targets", "re:a)"),
+        ("targets", "re:["),
+        ("alpha", 10**400),
+        ("alpha_pattern", {"q_proj": 10**400}),
+        ("rank_pattern", {"(a|a)*": 2}),
         ("rank_pattern", {"q_proj": 0}),
         ("rank_pattern", ["q_proj"]),
         ("preset", "best"),
@@ -85,6 +104,29 @@ def test_it_hints_at_the_field_that_was_meant() -> None:
 )
 def test_it_refuses_a_bad_value(name: str, value: Any) -> None:
     assert name in errors_of(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"re:.*\.[kv]_proj",
+        r"re:model\.layers\.\d+\.(self_attn|mlp)\..*_proj",
+        r"re:.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
+        r"re:.*layers\.([0-9]|1[0-5])\..*(?:q|v)_proj",
+        r"re:(model\.)?layers\.\d{1,2}\.[^.]+\.q_proj",
+        r"re:.*?\.q_proj",
+    ],
+)
+def test_it_takes_the_patterns_that_people_write(pattern: str) -> None:
+    assert resolved(targets=pattern).targets == pattern
+
+
+def test_it_answers_soon_whatever_the_pattern() -> None:
+    names = [{"name": "model.layers.10.self_attn." + "a" * 40, "kind": "linear"} for _ in range(300)]
+    started = time.monotonic()
+    with pytest.raises(RecipeError):
+        matching(names, resolved(targets="re:.*a.*a.*b").targets)
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("pair", [{"steps": 1, "epochs": 1}, {"batch_size": 1, "batch_tokens": 64}])

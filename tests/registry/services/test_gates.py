@@ -58,6 +58,12 @@ def test_a_margin_is_above_where_more_is_better():
         ({"metric": "loss", "op": "<", "value": 1, "min_delta": -1}, "gate[0].min_delta"),
         ({"metric": "loss", "op": "<", "value": 1, "delta": 1}, "gate[0].delta"),
         ("loss < 1", "gate[0]"),
+        ([], "gate[0]"),
+        ({"metric": [], "op": "<", "value": 1}, "gate[0].metric"),
+        ({"metric": "loss", "op": [], "value": 1}, "gate[0].op"),
+        ({"metric": "loss", "op": {}, "value": 1}, "gate[0].op"),
+        ({"metric": "loss", "op": "<", "relative_to": ["base"]}, "gate[0].relative_to"),
+        ({"metric": "loss", "op": "<", "value": 10**400}, "gate[0].value"),
     ],
 )
 def test_it_names_what_is_wrong_with_a_rule(rule, param):
