@@ -1,7 +1,8 @@
 """The invariants that the database itself keeps, on SQLite and on PostgreSQL.
 
 Each rule is one row of `RULES`: a condition over OLD and NEW under which the statement is refused.
-The same words serve both databases but for "differs" (`IS NOT` / `IS DISTINCT FROM`) and the clock.
+The same words serve both databases but for "differs" (`IS NOT` / `IS DISTINCT FROM`) and the clock. "Recently"
+leaves room for the clocks of two machines and for a wait between the reading of a clock and the statement.
 """
 
 from __future__ import annotations
@@ -13,8 +14,17 @@ from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 DIALECTS = {
-    "sqlite": {"differs": "IS NOT", "now": "strftime('%Y-%m-%d %H:%M:%f', 'now')"},
-    "postgresql": {"differs": "IS DISTINCT FROM", "now": "now()"},
+    "sqlite": {
+        "differs": "IS NOT",
+        "now": "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+        "recently": "strftime('%Y-%m-%d %H:%M:%f', 'now', '-10 seconds')",
+    },
+    # Not now(), which is the moment at which the transaction began.
+    "postgresql": {
+        "differs": "IS DISTINCT FROM",
+        "now": "clock_timestamp()",
+        "recently": "(clock_timestamp() - interval '10 seconds')",
+    },
 }
 
 
@@ -34,6 +44,29 @@ def frozen(table: str, columns: str, *, unless: str, says: str) -> Rule:
 
 def kept(table: str) -> Rule:
     return Rule(f"{table}_kept", table, "DELETE", "1 = 1", f"rows of {table} are never deleted")
+
+
+def one_way(table: str, *, first: str, last: str, unless: str = "1 = 0") -> Rule:
+    """Once filled never open for filling again, once ended never back."""
+    return Rule(
+        f"{table}_one_way",
+        table,
+        "UPDATE",
+        f"OLD.status {{differs}} NEW.status AND (OLD.status IN ({last}) OR NEW.status IN ({first})) AND NOT ({unless})",
+        f"a status of {table} never goes back",
+    )
+
+
+def of_filled(manifest: str) -> str:
+    """Whether a version that is past its filling names the manifest."""
+    dataset = "SELECT 1 FROM registry_datasetversion v WHERE v.status NOT IN ('uploading', 'validating')"
+    rows = (
+        f"SELECT 1 FROM registry_adapterversion v WHERE v.status <> 'verifying' AND v.manifest_id = {manifest}",
+        f"SELECT 1 FROM registry_baseversion v WHERE v.status <> 'ingesting' AND v.manifest_id = {manifest}",
+        f"{dataset} AND v.manifest_id = {manifest}",
+        f"{dataset} AND v.source_id = {manifest}",
+    )
+    return " OR ".join(f"EXISTS ({row})" for row in rows)
 
 
 RULES = [
@@ -69,7 +102,32 @@ RULES = [
         unless="OLD.status IN ('uploading', 'validating')",
         says="a dataset version never changes but for its status",
     ),
-    *[kept(t) for t in ("adapterversion", "baseversion", "datasetversion")],
+    one_way("adapterversion", first="'verifying'", last="'rejected', 'withdrawn'"),
+    one_way("baseversion", first="'ingesting'", last="'failed', 'retired'"),
+    one_way(
+        "datasetversion",
+        first="'uploading', 'validating'",
+        last="'rejected', 'withdrawn'",
+        unless="OLD.status = 'uploading' AND NEW.status = 'validating'",
+    ),
+    *[kept(t) for t in ("adapterversion", "baseversion", "datasetversion", "manifest", "manifestentry")],
+    Rule(
+        "manifestentry_closed",
+        "manifestentry",
+        "INSERT",
+        of_filled("NEW.manifest_id"),
+        "the files of a version never change",
+    ),
+    frozen(
+        "artifact", "sha256 size", unless="OLD.state = 'pending'", says="stored bytes keep their digest and size"
+    ),
+    Rule(
+        "artifact_stored",
+        "artifact",
+        "UPDATE",
+        "OLD.state {differs} 'pending' AND NEW.state = 'pending'",
+        "what was stored is not pending again",
+    ),
     # 3: an alias points to a ready version of its own adapter; its history has no gaps and no overlaps.
     *[
         Rule(
@@ -83,6 +141,15 @@ RULES = [
         for event, extra in (("INSERT", ""), ("UPDATE", " AND OLD.version_id {differs} NEW.version_id"))
     ],
     kept("alias"),
+    frozen("alias", "id adapter_id name", unless="1 = 0", says="an alias keeps its adapter and its name"),
+    Rule(
+        "alias_deleted_once",
+        "alias",
+        "UPDATE",
+        "OLD.deleted_at IS NOT NULL AND (OLD.deleted_at {differs} NEW.deleted_at"
+        " OR OLD.version_id {differs} NEW.version_id)",
+        "a deleted alias stays deleted",
+    ),
     Rule(
         "aliashistory_closed_once",
         "aliashistory",
@@ -99,6 +166,16 @@ RULES = [
         " (SELECT MAX(h.valid_to) FROM registry_aliashistory h WHERE h.alias_id = NEW.alias_id)",
         "an alias history has no gaps and no overlaps",
     ),
+    *[
+        Rule(
+            f"{t}_not_in_the_past",
+            t,
+            "UPDATE",
+            "OLD.valid_to {differs} NEW.valid_to AND NEW.valid_to < {recently}",
+            "what was so in the past stays so",
+        )
+        for t in ("aliashistory", "assignment")
+    ],
     kept("aliashistory"),
     # 4: assignments never overlap; rows are closed, never rewritten.
     Rule(
@@ -113,18 +190,24 @@ RULES = [
         " OR NEW.valid_to > OLD.valid_to))",
         "an assignment is closed, never rewritten",
     ),
-    *[
-        Rule(
-            f"assignment_own_{event.lower()}",
-            "assignment",
-            event,
-            "NOT EXISTS (SELECT 1 FROM registry_alias a WHERE a.id = NEW.alias_id AND a.adapter_id = NEW.adapter_id)"
-            " AND NOT EXISTS (SELECT 1 FROM registry_adapterversion v WHERE v.id = NEW.version_id"
-            " AND v.adapter_id = NEW.adapter_id)",
-            "an assignment names an alias or version of its own adapter",
-        )
-        for event in ("INSERT",)
-    ],
+    Rule(
+        "assignment_own",
+        "assignment",
+        "INSERT",
+        "NOT EXISTS (SELECT 1 FROM registry_alias a WHERE a.id = NEW.alias_id AND a.adapter_id = NEW.adapter_id"
+        " AND a.deleted_at IS NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM registry_adapterversion v WHERE v.id = NEW.version_id"
+        " AND v.adapter_id = NEW.adapter_id AND v.status = 'ready')",
+        "an assignment names a living alias or a ready version of its own adapter",
+    ),
+    Rule(
+        "assignment_canary",
+        "assignment",
+        "INSERT",
+        "NEW.canary_version_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM registry_adapterversion v"
+        " WHERE v.id = NEW.canary_version_id AND v.adapter_id = NEW.adapter_id AND v.status = 'ready')",
+        "a canary is a ready version of the assignment's adapter",
+    ),
     kept("assignment"),
     # 5: what an alias or an open assignment refers to can't be archived or withdrawn.
     Rule(
@@ -148,7 +231,7 @@ RULES = [
     # 6: the audit is append-only.
     *[
         Rule(f"{t}_fixed", t, "UPDATE", "1 = 1", f"rows of {t} never change")
-        for t in ("auditevent", "auditseal", "audithead", "manifestentry")
+        for t in ("auditevent", "auditseal", "audithead", "manifest", "manifestentry")
     ],
     *[kept(t) for t in ("auditevent", "auditseal", "audithead")],
     # 7: bytes first, row second.

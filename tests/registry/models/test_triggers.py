@@ -14,6 +14,7 @@ from registry.models import (
     Adapter,
     AdapterVersion,
     Alias,
+    AliasHistory,
     Artifact,
     Assignment,
     AuditEvent,
@@ -120,3 +121,100 @@ def test_a_job_that_ended_stays_as_it_ended(world):
         job = jobs.create(by=SYSTEM, kind=JobKind.SWEEP, team=None, payload={})
     jobs.cancel(by=SYSTEM, job_id=job.pk)
     refused(lambda: Job.objects.filter(pk=job.pk).update(state="queued"))
+
+
+@pytest.mark.parametrize("status", ["verifying", "rejected"])
+def test_an_adapter_version_never_goes_back_to_where_it_could_be_changed(world, store, status):
+    version = make_version(world.health)
+    if status == "rejected":
+        AdapterVersion.objects.filter(pk=version.pk).update(status="withdrawn")
+        status = "ready"
+    refused(lambda: AdapterVersion.objects.filter(pk=version.pk).update(status=status))
+
+
+def test_a_base_version_never_goes_back_to_where_it_could_be_changed(world, store):
+    version = make_base_version()
+    refused(lambda: BaseVersion.objects.filter(pk=version.pk).update(status="ingesting"))
+    BaseVersion.objects.filter(pk=version.pk).update(status="retired")
+    refused(lambda: BaseVersion.objects.filter(pk=version.pk).update(status="active"))
+
+
+@pytest.mark.parametrize("status", ["uploading", "validating"])
+def test_a_dataset_version_never_goes_back_to_where_it_could_be_changed(world, store, status):
+    version = make_dataset_version(world.health)
+    refused(lambda: DatasetVersion.objects.filter(pk=version.pk).update(status=status))
+    DatasetVersion.objects.filter(pk=version.pk).update(status="withdrawn")
+    refused(lambda: DatasetVersion.objects.filter(pk=version.pk).update(status="ready"))
+
+
+def test_the_files_of_a_ready_version_stay_as_they_are(world, store):
+    version = make_version(world.health)
+    other = make_version(world.health).manifest.entries.first()
+    entries = ManifestEntry.objects.filter(manifest=version.manifest_id)
+    refused(lambda: entries.first().delete())
+    refused(lambda: ManifestEntry.objects.create(manifest=version.manifest, path="x", artifact=other.artifact))
+    refused(lambda: Manifest.objects.filter(pk=version.manifest_id).update(created_at=timezone.now()))
+
+
+@pytest.mark.parametrize("change", [{"size": 1}, {"state": "pending"}, {"sha256": "c" * 64}])
+def test_stored_bytes_keep_their_digest_and_size(world, store, change):
+    digest = make_version(world.health).manifest.entries.first().artifact_id
+    refused(lambda: Artifact.objects.filter(pk=digest).update(**change))
+    Artifact.objects.filter(pk=digest).update(state="destroyed")
+
+
+def test_an_assignment_is_not_closed_in_the_past(world, store):
+    row = Assignment.objects.create(**assigned(world), valid_from=timezone.now() - timedelta(hours=2))
+    for past in (row.valid_from, timezone.now() - timedelta(minutes=1)):
+        refused(lambda past=past: Assignment.objects.filter(pk=row.pk).update(valid_to=past))
+    Assignment.objects.filter(pk=row.pk).update(valid_to=timezone.now())
+
+
+def test_a_planned_assignment_can_be_emptied(world, store):
+    row = Assignment.objects.create(**assigned(world), valid_from=timezone.now() + timedelta(hours=2))
+    assert Assignment.objects.filter(pk=row.pk).update(valid_to=row.valid_from) == 1
+
+
+def test_an_alias_history_is_not_closed_in_the_past(world, store):
+    version = make_version(world.health)
+    alias = Alias.objects.create(adapter=version.adapter, name="candidate", version=version)
+    begun = timezone.now() - timedelta(hours=2)
+    row = AliasHistory.objects.create(alias=alias, version=version, valid_from=begun, actor="x")
+    refused(lambda: AliasHistory.objects.filter(pk=row.pk).update(valid_to=begun))
+    AliasHistory.objects.filter(pk=row.pk).update(valid_to=timezone.now())
+
+
+def test_a_deleted_alias_stays_deleted(world, store):
+    version = make_version(world.health)
+    alias = aliases.move(by=SYSTEM, adapter=version.adapter, name="candidate", version=version, reason="")
+    aliases.delete(by=SYSTEM, adapter=version.adapter, name="candidate")
+    refused(lambda: Alias.objects.filter(pk=alias.pk).update(deleted_at=None))
+    refused(lambda: Alias.objects.filter(pk=alias.pk).update(name="other"))
+
+
+@pytest.mark.parametrize("status", ["archived", "verifying", "quarantined"])
+@pytest.mark.parametrize("column", ["version", "canary_version"])
+def test_an_assignment_names_only_ready_versions(world, store, column, status):
+    values = {**assigned(world), column: make_version(world.health, status=status)}
+    refused(lambda: Assignment.objects.create(**values, valid_from=timezone.now()))
+
+
+def test_an_assignment_names_only_a_canary_of_its_own_adapter(world, store):
+    values = {**assigned(world), "canary_version": make_version(world.health, "other")}
+    refused(lambda: Assignment.objects.create(**values, valid_from=timezone.now()))
+
+
+def test_an_assignment_names_no_deleted_alias(world, store):
+    values = assigned(world)
+    adapter = values["adapter"]
+    alias = aliases.move(by=SYSTEM, adapter=adapter, name="candidate", version=values["version"], reason="")
+    aliases.delete(by=SYSTEM, adapter=adapter, name="candidate")
+    values |= {"alias": alias, "version": None}
+    refused(lambda: Assignment.objects.create(**values, valid_from=timezone.now()))
+
+
+def assigned(world):
+    """What a row says that pins a ready version of a client's only slot."""
+    version = make_version(world.health)
+    slot = clients.create(by=SYSTEM, team=world.health, name="c", vertical="").slots.get()
+    return {"slot": slot, "adapter": version.adapter, "version": version, "actor": "x"}
