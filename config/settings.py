@@ -63,6 +63,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "registry.api.requests.RequestIdMiddleware",  # outermost: redirects and refusals have an id too
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -74,7 +75,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "registry.api.requests.RequestIdMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -163,7 +163,8 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["registry.api.auth.BearerToken", "registry.api.auth.Session"],
     "DEFAULT_PERMISSION_CLASSES": ["registry.api.auth.SignedIn"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["registry.api.bodies.Json"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "registry.api.negotiation.Lenient",
     "EXCEPTION_HANDLER": "registry.api.errors.render",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": None,

@@ -8,6 +8,8 @@ from django.views import defaults
 
 from registry.api import errors
 
+MACHINES = ("/api/", "/hf/")  # what programs call: their errors are JSON
+
 urlpatterns = [
     path("", include("registry.api.health")),
     path("api/", include("registry.api.urls")),
@@ -16,13 +18,25 @@ urlpatterns = [
 ]
 
 
+def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith(MACHINES):
+        return errors.bad_request(request, exception)
+    return defaults.bad_request(request, exception)
+
+
+def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith(MACHINES):
+        return errors.bad_request(request, exception)
+    return defaults.permission_denied(request, exception)
+
+
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path.startswith(("/api/", "/hf/")):
+    if request.path.startswith(MACHINES):
         return errors.page_not_found(request, exception)
     return defaults.page_not_found(request, exception)
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    if request.path.startswith(("/api/", "/hf/")):
+    if request.path.startswith(MACHINES):
         return errors.server_error(request)
     return defaults.server_error(request)

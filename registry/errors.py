@@ -7,8 +7,10 @@ No Django, no torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+R = TypeVar("R")
 
 
 class RegistryError(Exception):
@@ -59,6 +61,10 @@ class NotFound(RegistryError):
     status, code, title = 404, "not_found", "Not found"
 
 
+class NotAllowed(RegistryError):
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
 class Conflict(RegistryError):
     status, code, title = 409, "conflict", "Conflict with the current state"
 
@@ -73,6 +79,10 @@ class TooLarge(RegistryError):
 
 class UnsupportedMedia(RegistryError):
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class OutOfRange(RegistryError):
+    status, code, title = 416, "range_not_satisfiable", "Range not satisfiable"
 
 
 class Invalid(RegistryError):
@@ -93,6 +103,33 @@ class Unavailable(RegistryError):
 
 class StorageFull(RegistryError):
     status, code, title = 507, "insufficient_storage", "The store is full"
+
+
+class Collected:
+    """Several checks that must all be made, so that the caller hears of every fault at once."""
+
+    def __init__(self) -> None:
+        self.found: list[RegistryError] = []
+
+    def get(self, check: Callable[[], R]) -> R | None:
+        """What `check` answers; None where it refuses, which `settle` raises. Lacking rights is raised at once."""
+        try:
+            return check()
+        except (NotFound, Invalid) as error:
+            self.found.append(error)
+            return None
+
+    def settle(self) -> None:
+        """Raise the first refusal, with the faults of all of them."""
+        if self.found:
+            first = self.found[0]
+            first.errors = [fault for error in self.found for fault in faults_of(error)]
+            raise first
+
+
+def faults_of(error: RegistryError) -> list[dict[str, Any]]:
+    """`errors`, or the refusal itself as the only one."""
+    return error.errors or [{"param": error.param, "code": error.code, "message": error.message}]
 
 
 class Fenced(Exception):

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from registry.access import Act
 from registry.api.fields import Reason, person
 from registry.api.files import UploadView, download, received
+from registry.api.jobs import error_of
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import AdapterVersion, Evaluation
@@ -68,7 +69,7 @@ class AdapterVersionOut(serializers.ModelSerializer[AdapterVersion]):
     base = serializers.SerializerMethodField()
     dataset = serializers.SerializerMethodField()
     job = serializers.CharField(source="job_id", allow_null=True)
-    error = serializers.JSONField(source="job.error", default=None)
+    error = serializers.SerializerMethodField()
     progress = serializers.JSONField(source="job.progress", default=dict)
     share_of_base = serializers.SerializerMethodField()
     manifest = serializers.JSONField(source="manifest.files")
@@ -110,6 +111,9 @@ class AdapterVersionOut(serializers.ModelSerializer[AdapterVersion]):
             "created_at",
             "created_by",
         ]
+
+    def get_error(self, row: AdapterVersion) -> dict[str, Any] | None:
+        return error_of(row.job)
 
     def get_base(self, row: AdapterVersion) -> dict[str, Any]:
         return {"model": row.base_version.base_model.name, "version": row.base_version.number}
@@ -250,6 +254,7 @@ class End(View):
     @extend_schema(request=Reason, responses={200: AdapterVersionOut})
     def post(self, request: Request, team: str, name: str, ref: str) -> Response:
         version = selectors.version(self.by, Act.PUBLISH, team, name, ref)
+        self.match(lambda: AdapterVersionOut(version).data)
         done = ACTS[self.act](by=self.by, version=version, **self.parse(Reason))
         return self.one(_words(self, Act.PUBLISH, done))
 

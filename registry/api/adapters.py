@@ -114,7 +114,7 @@ class Adapters(View):
     def post(self, request: Request) -> Response:
         data = self.parse(AdapterIn)
         team = teams.team(self.by, Act.TRAIN, data.pop("team"))
-        base = addresses.base_model(data.pop("base_model"))
+        base = addresses.base_model(data.pop("base_model"), param="base_model")
         made = services.create(by=self.by, team=team, base_model=base, **data)
         return self.one(_words(self, made), 201)
 

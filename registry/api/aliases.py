@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import SlugField
+from registry.api.fields import named
 from registry.api.views import View
 from registry.models import Alias, AliasHistory, Promotion
 from registry.selectors import addresses
@@ -89,18 +89,19 @@ class OneAlias(View):
     @extend_schema(request=AliasIn, responses={200: AliasOut, 202: PromotionOut})
     def put(self, request: Request, team: str, name: str, alias: str) -> Response:
         adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
-        SlugField().run_validation(alias)
+        named(alias, "alias")
         data = self.parse(AliasIn)
         self.match(lambda: AliasOut(selectors.one(adapter, alias)).data)
         version = addresses.version_of(adapter, data.pop("version"))
         moved = services.move(by=self.by, adapter=adapter, name=alias, version=version, **data)
         if isinstance(moved, Promotion):
-            return Response({"promotion": PromotionOut(moved).data}, status=202)
+            return self.one({"promotion": PromotionOut(moved).data}, 202)
         return self.one(AliasOut(selectors.one(adapter, alias)).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, team: str, name: str, alias: str) -> Response:
         adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
+        self.match(lambda: AliasOut(selectors.one(adapter, alias)).data)
         services.delete(by=self.by, adapter=adapter, name=alias)
         return Response(status=204)
 
@@ -123,7 +124,9 @@ class CancelPromotion(View):
     @extend_schema(request=None, responses={200: PromotionOut})
     def post(self, request: Request, team: str, name: str, id: int) -> Response:  # noqa: A002
         adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
-        row = promotions.cancel(by=self.by, promotion=selectors.promotion(adapter, id))
+        waiting = selectors.promotion(adapter, id)
+        self.match(lambda: PromotionOut(waiting).data)
+        row = promotions.cancel(by=self.by, promotion=waiting)
         return self.one(PromotionOut(row).data)
 
 

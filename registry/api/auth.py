@@ -12,6 +12,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from registry.access import Caller
+from registry.errors import Unauthenticated
 from registry.models import ApiToken, User
 from registry.selectors import credentials
 from registry.services import tokens
@@ -50,6 +51,22 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "plt_<id>_<secret>"}
+
+
+def still(request: Request) -> Caller:
+    """The caller, asked anew: what was revoked since the request began ends here."""
+    by = caller(request)
+    if by.token is not None and credentials.api_token(_bearer(request)) is None:
+        raise Unauthenticated("This token was revoked or has expired.")
+    if by.user is not None:
+        by.user.refresh_from_db(fields=["is_active", "is_staff"])
+        if not by.user.is_active:
+            raise Unauthenticated("This account was closed.")
+    return by
+
+
+def _bearer(request: Request) -> str:
+    return request.headers.get("Authorization", "").partition(" ")[2].strip()
 
 
 def caller(request: Request | HttpRequest) -> Caller:

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.api.fields import Reason, SlugField, person
+from registry.api.jobs import error_of
 from registry.api.views import View
 from registry.choices import BaseStatus
 from registry.models import BaseModel, BaseVersion
@@ -42,7 +43,7 @@ class BaseVersionIn(serializers.Serializer[Any]):
 class BaseVersionOut(serializers.ModelSerializer[BaseVersion]):
     base_model = serializers.CharField(source="base_model.name")
     job = serializers.CharField(source="job_id", allow_null=True)
-    error = serializers.JSONField(source="job.error", default=None)
+    error = serializers.SerializerMethodField()
     progress = serializers.JSONField(source="job.progress", default=dict)
     current = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField()
@@ -77,6 +78,9 @@ class BaseVersionOut(serializers.ModelSerializer[BaseVersion]):
             "created_at",
             "created_by",
         ]
+
+    def get_error(self, row: BaseVersion) -> dict[str, Any] | None:
+        return error_of(row.job)
 
     def get_current(self, row: BaseVersion) -> bool:
         return row.base_model.current_id == row.pk
@@ -120,14 +124,18 @@ class Versions(View):
     def post(self, request: Request, base: str) -> Response:
         row = selectors.one(self.by, base)
         version = services.add_version(by=self.by, base=row, **self.parse(BaseVersionIn))
-        return self.one(BaseVersionOut(version).data, 202)
+        return self.one(_words(version), 202)
 
 
 class OneVersion(View):
     @extend_schema(responses={200: BaseVersionOut})
     def get(self, request: Request, base: str, number: int) -> Response:
         version = selectors.version(self.by, selectors.one(self.by, base), number)
-        return self.one({**BaseVersionOut(version).data, "module_table": version.module_table})
+        return self.one(_words(version))
+
+
+def _words(version: BaseVersion) -> dict[str, Any]:
+    return {**BaseVersionOut(version).data, "module_table": version.module_table}
 
 
 class Impact(View):
@@ -147,10 +155,11 @@ class Act(View):
     @extend_schema(request=Reason, responses={200: BaseVersionOut})
     def post(self, request: Request, base: str, number: int) -> Response:
         version = selectors.version(self.by, selectors.one(self.by, base), number)
+        self.match(lambda: _words(version))
         acts = {"activate": services.activate, "deprecate": services.deprecate, "retire": services.retire}
         done = acts[self.act](by=self.by, version=version, **self.parse(Reason))
         done.base_model.refresh_from_db()
-        return self.one(BaseVersionOut(done).data)
+        return self.one(_words(done))
 
 
 ONE = "base-models/<str:base>"

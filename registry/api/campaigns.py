@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.views import View
+from registry.choices import CampaignState
 from registry.models import Campaign, CampaignItem
 from registry.selectors import addresses
 from registry.selectors import campaigns as selectors
@@ -68,15 +69,23 @@ class CampaignOut(serializers.ModelSerializer[Campaign]):
         return [dict(item) for item in ItemOut(selectors.items(row), many=True).data]
 
 
+class Filters(serializers.Serializer[Any]):
+    team = serializers.CharField(required=False, max_length=63)
+    base_model = serializers.CharField(required=False, max_length=63)
+    state = serializers.ChoiceField(choices=CampaignState.choices, required=False)
+
+
 class Campaigns(View):
-    @extend_schema(responses={200: CampaignOut(many=True)})
+    @extend_schema(parameters=[Filters], responses={200: CampaignOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by), CampaignOut)
+        filters = self.parse(Filters, request.query_params)
+        return self.page(selectors.listing(self.by, **filters), CampaignOut)
 
     @extend_schema(request=CampaignIn, responses={201: CampaignOut})
     def post(self, request: Request) -> Response:
         data = self.parse(CampaignIn)
-        base = addresses.base_model(data.pop("base_model")) if data["base_model"] else data.pop("base_model")
+        named = data.pop("base_model")
+        base = addresses.base_model(named, param="base_model") if named else None
         adapters = [addresses.adapter(self.by, Act.READ, a, param="adapters") for a in data.pop("adapters")]
         campaign = services.create(by=self.by, base_model=base, adapters=adapters, **data)
         return self.one(CampaignOut(campaign).data, 201)
@@ -92,7 +101,8 @@ class Preview(View):
     @extend_schema(request=None, responses={200: dict[str, Any]})
     def post(self, request: Request, id: int) -> Response:  # noqa: A002
         campaign = services.get(self.by, Act.PUBLISH, id)
-        return Response(plans.preview(by=self.by, campaign=campaign))
+        self.match(lambda: CampaignOut(campaign).data)
+        return self.one(plans.preview(by=self.by, campaign=campaign))
 
 
 class Step(View):
@@ -104,6 +114,7 @@ class Step(View):
     @extend_schema(request=None, responses={200: CampaignOut})
     def post(self, request: Request, id: int) -> Response:  # noqa: A002
         campaign = services.get(self.by, Act.PUBLISH, id)
+        self.match(lambda: CampaignOut(campaign).data)
         done = type(self).act(by=self.by, campaign=campaign)
         return self.one(CampaignOut(done).data, self.status)
 
@@ -135,6 +146,7 @@ class Promote(View):
     @extend_schema(request=PromoteIn, responses={202: CampaignOut})
     def post(self, request: Request, id: int) -> Response:  # noqa: A002
         campaign = services.get(self.by, Act.PUBLISH, id)
+        self.match(lambda: CampaignOut(campaign).data)
         done = services.promote(by=self.by, campaign=campaign, **self.parse(PromoteIn))
         return self.one(CampaignOut(done).data, 202)
 

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from registry.access import Act
 from registry.api.fields import Reason, SlugField, person
 from registry.api.files import UploadView, received
+from registry.api.jobs import error_of
 from registry.api.views import View
 from registry.choices import DatasetStatus, Split
 from registry.errors import Invalid
@@ -43,7 +44,7 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
 
 class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):
     job = serializers.CharField(source="job_id", allow_null=True)
-    error = serializers.JSONField(source="job.error", default=None)
+    error = serializers.SerializerMethodField()
     progress = serializers.JSONField(source="job.progress", default=dict)
     splits = serializers.SerializerMethodField()
     report = serializers.SerializerMethodField()
@@ -70,6 +71,9 @@ class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):
             "created_by",
         ]
 
+    def get_error(self, row: DatasetVersion) -> dict[str, Any] | None:
+        return error_of(row.job)
+
     def get_splits(self, row: DatasetVersion) -> dict[str, int]:
         return {split: row.splits.get(split, 0) for split in Split.values}
 
@@ -88,6 +92,7 @@ class Filters(serializers.Serializer[Any]):
     vertical = serializers.CharField(required=False, max_length=63)
     status = serializers.ChoiceField(choices=DatasetStatus.choices, required=False)
     q = serializers.CharField(required=False, max_length=100)
+    order_by = serializers.ChoiceField(choices=selectors.ORDERS, required=False)
 
 
 class VersionFilters(serializers.Serializer[Any]):
@@ -101,7 +106,9 @@ class RowsQuery(serializers.Serializer[Any]):
 class Datasets(View):
     @extend_schema(parameters=[Filters], responses={200: DatasetOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.parse(Filters, request.query_params)), DatasetOut)
+        filters = self.parse(Filters, request.query_params)
+        ordering = filters.pop("order_by", "-pk")
+        return self.page(selectors.listing(self.by, **filters), DatasetOut, ordering=ordering)
 
     @extend_schema(request=DatasetIn, responses={201: DatasetOut})
     def post(self, request: Request) -> Response:
@@ -161,6 +168,7 @@ class Archive(View):
     @extend_schema(request=Reason, responses={200: DatasetVersionOut})
     def post(self, request: Request, team: str, name: str, number: int) -> Response:
         version = selectors.version(self.by, Act.PUBLISH, team, name, number)
+        self.match(lambda: DatasetVersionOut(version).data)
         done = version_states.archive_dataset(by=self.by, version=version, **self.parse(Reason))
         return self.one(DatasetVersionOut(done).data)
 
@@ -169,6 +177,7 @@ class Withdraw(View):
     @extend_schema(request=Reason, responses={200: DatasetVersionOut})
     def post(self, request: Request, team: str, name: str, number: int) -> Response:
         version = selectors.version(self.by, Act.PUBLISH, team, name, number)
+        self.match(lambda: DatasetVersionOut(version).data)
         done = version_states.withdraw_dataset(by=self.by, version=version, **self.parse(Reason))
         return self.one(DatasetVersionOut(done).data)
 

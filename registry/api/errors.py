@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelInvalid
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 
 from registry import errors
 from registry.errors import RegistryError
+from registry.storage import Full, StoreError
 
 PROBLEM = "application/problem+json"
 
@@ -41,11 +43,26 @@ def body(error: RegistryError, request_id: str) -> dict[str, Any]:
         "code": error.code,
         "param": error.param,
         "request_id": request_id,
-        "errors": error.errors,
+        "errors": errors.faults_of(error) if error.status == 422 else error.errors,
     }
     if error.allowed is not None:
         problem["allowed"] = error.allowed
-    return problem
+    return {name: sendable(value) for name, value in problem.items()}
+
+
+def sendable(value: Any) -> Any:
+    """Half a surrogate, echoed in a message, could not be encoded."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [sendable(one) for one in value]
+    return {key: sendable(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def answer(error: RegistryError, request: HttpRequest) -> JsonResponse:
+    """The problem, where no view of DRF renders it."""
+    problem = body(error, getattr(request, "request_id", ""))
+    return JsonResponse(problem, status=error.status, content_type=PROBLEM)
 
 
 def translated(failure: Exception) -> RegistryError | None:
@@ -60,12 +77,32 @@ def translated(failure: Exception) -> RegistryError | None:
         return errors.NotFound("No such thing here.")
     if isinstance(failure, PermissionDenied):
         return errors.Forbidden("You may not do that.")
+    if isinstance(failure, SuspiciousOperation):
+        return _suspicious(failure)
     if isinstance(failure, ModelInvalid):
         return invalid(getattr(failure, "message_dict", {"": failure.messages}))
+    return _of_outside(failure)
+
+
+def _suspicious(failure: SuspiciousOperation) -> RegistryError:
+    if isinstance(failure, RequestDataTooBig):
+        return errors.TooLarge("The body is too large.")
+    return errors.Malformed("The request can't be read: too many fields or files, or a host that isn't ours.")
+
+
+def _of_outside(failure: Exception) -> RegistryError | None:
+    """What the database, the store or the disk refused."""
     if isinstance(failure, IntegrityError):
         return errors.Conflict("This contradicts what is stored; look at the object again and retry.")
+    if isinstance(failure, DataError):
+        return errors.Invalid("A value is too long, too large, or holds a character that can't be stored.")
     if isinstance(failure, OperationalError | InterfaceError):
         return errors.Unavailable("The database is away or busy; try again.", retry_after=2)
+    full = isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or isinstance(failure, Full):
+        return errors.StorageFull("There is no room left on the disk or in the store.")
+    if isinstance(failure, StoreError):
+        return errors.Unavailable(f"The store is away: {failure}", code="store_unavailable", retry_after=5)
     return None
 
 
@@ -73,6 +110,7 @@ KINDS: dict[int, type[RegistryError]] = {
     401: errors.Unauthenticated,
     403: errors.Forbidden,
     404: errors.NotFound,
+    405: errors.NotAllowed,
     413: errors.TooLarge,
     415: errors.UnsupportedMedia,
     429: errors.RateLimited,
@@ -101,7 +139,7 @@ def invalid(detail: Any) -> RegistryError:
 def _flat(detail: Any, path: str) -> Iterator[dict[str, Any]]:
     if isinstance(detail, dict):
         for key, value in detail.items():
-            name = path if key in ("non_field_errors", "") else f"{path}.{key}".strip(".")
+            name = path if key in ("non_field_errors", "") else _joined(path, str(key))
             yield from _flat(value, name)
     elif isinstance(detail, list):
         for index, value in enumerate(detail):
@@ -111,11 +149,19 @@ def _flat(detail: Any, path: str) -> Iterator[dict[str, Any]]:
         yield {"param": path or None, "code": getattr(detail, "code", "invalid"), "message": str(detail)}
 
 
+def _joined(path: str, key: str) -> str:
+    return f"{path}{key}" if key.startswith("[") else f"{path}.{key}".strip(".")
+
+
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """`handler404` below /api."""
     del exception
-    error = errors.NotFound(f"There is nothing at {request.path}; the schema is at /api/schema/.")
-    return JsonResponse(body(error, getattr(request, "request_id", "")), status=404, content_type=PROBLEM)
+    return answer(errors.NotFound(f"There is nothing at {request.path}; the schema is at /api/schema/."), request)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """`handler400` and `handler403` below /api: what was refused before a view saw it."""
+    return answer(translated(exception) or errors.Malformed("The request can't be read."), request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from registry.access import Act
 from registry.api.jobs import error_of
 from registry.api.views import View
-from registry.choices import Split
+from registry.choices import JobState, Split
 from registry.models import AdapterVersion, BaseVersion, Evaluation
 from registry.selectors import addresses
 from registry.selectors import evaluations as selectors
@@ -51,13 +51,16 @@ class EvaluationOut(serializers.ModelSerializer[Evaluation]):
         return error_of(row.job)
 
 
+class Filters(serializers.Serializer[Any]):
+    job = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    split = serializers.ChoiceField(choices=Split.choices, required=False)
+    state = serializers.ChoiceField(choices=JobState.choices, required=False)
+
+
 class Evaluations(View):
-    @extend_schema(responses={200: EvaluationOut(many=True)})
+    @extend_schema(parameters=[Filters], responses={200: EvaluationOut(many=True)})
     def get(self, request: Request) -> Response:
-        rows = selectors.listing(self.by)
-        if (job := request.query_params.get("job", "")).isdigit() and len(job) < 19:
-            rows = rows.filter(job=int(job))
-        return self.page(rows, EvaluationOut)
+        return self.page(selectors.listing(self.by, **self.parse(Filters, request.query_params)), EvaluationOut)
 
     @extend_schema(request=EvaluationIn, responses={202: dict[str, Any]})
     def post(self, request: Request) -> Response:
@@ -74,7 +77,7 @@ class Evaluations(View):
             on_base=services.base_for(bases, on_base),
         )
         results = EvaluationOut(selectors.of_job(job), many=True).data
-        return Response({"job": str(job.pk), "state": job.state, "results": results}, status=202)
+        return self.one({"job": str(job.pk), "state": job.state, "results": results}, 202)
 
     def _subject(self, text: str) -> AdapterVersion | BaseVersion:
         """`team/adapter@3`, or a base version."""

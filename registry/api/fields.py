@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rest_framework import serializers
 
+from registry.errors import Invalid
 from registry.models import User
 from registry.models.fields import SLUG_PATTERN
 
@@ -19,6 +21,13 @@ class SlugField(serializers.RegexField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(SLUG_PATTERN, **kwargs)
+
+
+def named(text: str, param: str) -> str:
+    """A name that a path makes: as it stands, since what is stored is what was written."""
+    if not re.fullmatch(SLUG_PATTERN, text):
+        raise Invalid(f"{param}: {SlugField.default_error_messages['invalid']}", param=param)
+    return text
 
 
 class Reason(serializers.Serializer[Any]):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+import json
 from typing import Any
 
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,13 +15,16 @@ from registry.services import idempotency
 
 SECRETS = ("token", "key", "password")
 HEADER = "Idempotency-Key"
-IN_PROGRESS = timedelta(minutes=2)
+LONGEST_CALLER = 100
 
 
 class Replay(Exception):
-    def __init__(self, response: Response) -> None:
+    """The answer that the first request got."""
+
+    def __init__(self, status: int, body: Any) -> None:
         super().__init__("replayed")
-        self.response = response
+        self.status = status
+        self.body = body
 
 
 def begin(request: Request, who: str) -> int | None:
@@ -31,27 +35,31 @@ def begin(request: Request, who: str) -> int | None:
     if not 1 <= len(key) <= 200 or not key.isprintable():
         raise Invalid(f"{HEADER} has 1 to 200 printable characters.", param=HEADER)
     digest = fingerprint(request)
-    row, made = idempotency.reserve(caller=who, key=key, request_sha256=digest, stale_after=IN_PROGRESS)
+    caller = who if len(who) <= LONGEST_CALLER else hashlib.sha256(who.encode()).hexdigest()
+    row, made = idempotency.reserve(caller=caller, key=key, request_sha256=digest)
     if made:
         return row.pk
     if row.request_sha256 != digest:
         raise Invalid(f"{HEADER} was used for another request; send a new one.", param=HEADER, code="key_reused")
     if row.status == 0:
         raise Conflict("The first request with this key is still in progress.", code="in_progress", retry_after=1)
-    response = Response(row.body, status=row.status)
-    response["Idempotency-Replayed"] = "true"
-    raise Replay(response)
+    raise Replay(row.status, row.body)
 
 
 def finish(row_id: int, response: Response) -> None:
     """Keep the answer of what succeeded, less its secret; forget a refusal, so that it can be tried again."""
     if 200 <= response.status_code < 300:
-        idempotency.store(row_id, response.status_code, _without_secrets(response.data))
+        idempotency.store(row_id, response.status_code, _plain(without_secrets(response.data)))
     else:
         idempotency.forget(row_id)
 
 
-def _without_secrets(data: Any) -> Any:
+def _plain(data: Any) -> Any:
+    """As it is sent: times are texts, to the same digit."""
+    return None if data is None else json.loads(JSONRenderer().render(data))
+
+
+def without_secrets(data: Any) -> Any:
     return {k: v for k, v in data.items() if k not in SECRETS} if isinstance(data, dict) else data
 
 

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.api.views import View
+from registry.choices import JobKind, JobState
 from registry.models import Job
 from registry.selectors import jobs as selectors
 
@@ -39,10 +40,17 @@ def error_of(job: Job | None) -> dict[str, Any] | None:
     return {name: job.error.get(name) for name in ("code", "message", "param", "retryable")}
 
 
+class Filters(serializers.Serializer[Any]):
+    team = serializers.CharField(required=False, max_length=63)
+    adapter = serializers.CharField(required=False, max_length=130)
+    state = serializers.ChoiceField(choices=JobState.choices, required=False)
+    kind = serializers.ChoiceField(choices=JobKind.choices, required=False)
+
+
 class Jobs(View):
-    @extend_schema(responses={200: JobOut(many=True)})
+    @extend_schema(parameters=[Filters], responses={200: JobOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, request.query_params.dict()), JobOut)
+        return self.page(selectors.listing(self.by, self.parse(Filters, request.query_params)), JobOut)
 
 
 class OneJob(View):

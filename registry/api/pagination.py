@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.db import DataError
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
@@ -33,7 +36,23 @@ class Pages(CursorPagination):
             )
         return int(text)
 
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        """A cursor that we did not make shows only when the database compares its position with a column."""
+        if not request.query_params.get("cursor"):
+            return super().paginate_queryset(queryset, request, view)
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValueError, OverflowError, ValidationError, DataError) as error:
+            raise _foreign() from error
+
     def decode_cursor(self, request: Request) -> Any:
         if len(request.query_params.get("cursor", "")) > LONGEST_CURSOR:
-            raise Malformed("This cursor is not one of ours; start from the first page.", param="cursor")
-        return super().decode_cursor(request)
+            raise _foreign()
+        try:
+            return super().decode_cursor(request)
+        except NotFound as error:
+            raise _foreign() from error
+
+
+def _foreign() -> Malformed:
+    return Malformed("This cursor is not one of ours; start from the first page.", param="cursor")

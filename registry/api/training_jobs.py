@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connection
 from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.access import Act
+from registry import recipes
+from registry.access import Act, Caller
+from registry.api import auth
 from registry.api.fields import SlugField
 from registry.api.jobs import error_of
+from registry.api.streams import Stream
 from registry.api.views import View
-from registry.choices import FINAL_JOB_STATES, JobKind
-from registry.models import Job, JobEvent
+from registry.choices import JobKind, JobState
+from registry.errors import Collected, Invalid
+from registry.models import Adapter, BaseVersion, DatasetVersion, Job, JobEvent
 from registry.selectors import addresses
 from registry.selectors import jobs as selectors
+from registry.services import gates
 from registry.services import jobs as job_services
 from registry.services import training as services
 
-STREAM_SECONDS = 300.0
+PROGRESS = ("step", "steps", "epoch", "loss", "eta_seconds")
 
 
 class TrainingJobIn(serializers.Serializer[Any]):
@@ -45,6 +49,36 @@ class TrainingJobIn(serializers.Serializer[Any]):
     deadline = serializers.DateTimeField(required=False, allow_null=True, default=None)
     devices = serializers.IntegerField(min_value=0, max_value=1024, required=False, default=0)
 
+    def validate_recipe(self, value: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, list[ErrorDetail]] = {}
+        for fault in recipes.faults(value):
+            detail = ErrorDetail(fault["message"], fault["code"])
+            found.setdefault(fault["param"].removeprefix("recipe."), []).append(detail)
+        if found:
+            raise serializers.ValidationError(found)
+        return value
+
+    def validate_gate(self, value: list[Any]) -> list[Any]:
+        found: dict[str, list[ErrorDetail]] = {}
+        for index, rule in enumerate(value):
+            for fault in gates.faults(rule, f"[{index}]"):
+                found.setdefault(fault["param"], []).append(ErrorDetail(fault["message"], fault["code"]))
+        if found:
+            raise serializers.ValidationError(found)
+        return value
+
+
+class TrainingJobQuery(serializers.Serializer[Any]):
+    """A mistyped `dry_run` must not submit a job, so that nothing else is taken."""
+
+    dry_run = serializers.BooleanField(required=False, default=False)
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = {name: ["There is no such parameter."] for name in data if name not in self.fields}
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return super().to_internal_value(data)
+
 
 class TrainingJobOut(serializers.ModelSerializer[Job]):
     id = serializers.CharField(source="pk")
@@ -57,6 +91,7 @@ class TrainingJobOut(serializers.ModelSerializer[Job]):
     gate = serializers.JSONField(source="training.gate")
     promote_to = serializers.CharField(source="training.promote_to")
     gate_result = serializers.JSONField(source="training.gate_result")
+    progress = serializers.SerializerMethodField()
     queue_position = serializers.SerializerMethodField()
     result = serializers.SerializerMethodField()
     metrics = serializers.SerializerMethodField()
@@ -75,6 +110,9 @@ class TrainingJobOut(serializers.ModelSerializer[Job]):
     def get_base(self, row: Job) -> dict[str, Any]:
         base = row.training.base_version
         return {"model": base.base_model.name, "version": base.number}
+
+    def get_progress(self, row: Job) -> dict[str, Any]:
+        return {**dict.fromkeys(PROGRESS), **row.progress}
 
     def get_queue_position(self, row: Job) -> int | None:
         return selectors.queue_position(row)
@@ -95,30 +133,39 @@ class TrainingJobOut(serializers.ModelSerializer[Job]):
         return error_of(row)
 
 
+class Filters(serializers.Serializer[Any]):
+    team = serializers.CharField(required=False, max_length=63)
+    adapter = serializers.CharField(required=False, max_length=130)
+    state = serializers.ChoiceField(choices=JobState.choices, required=False)
+
+
 class TrainingJobs(View):
-    @extend_schema(responses={200: TrainingJobOut(many=True)})
+    @extend_schema(parameters=[Filters], responses={200: TrainingJobOut(many=True)})
     def get(self, request: Request) -> Response:
-        rows = selectors.listing(self.by, request.query_params.dict(), kind=JobKind.TRAIN)
+        rows = selectors.listing(self.by, self.parse(Filters, request.query_params), kind=JobKind.TRAIN)
         return self.page(rows, TrainingJobOut)
 
-    @extend_schema(request=TrainingJobIn, responses={200: dict[str, Any], 202: TrainingJobOut})
+    @extend_schema(
+        request=TrainingJobIn, parameters=[TrainingJobQuery], responses={200: dict[str, Any], 202: TrainingJobOut}
+    )
     def post(self, request: Request) -> Response:
-        asked = self._request(self.parse(TrainingJobIn))
-        if request.query_params.get("dry_run", "").lower() in ("1", "true", "yes"):
-            return Response(services.dry_run(by=self.by, request=asked))
+        query = self.parse(TrainingJobQuery, request.query_params.dict())
+        asked = self._request()
+        if query["dry_run"]:
+            return self.one(services.dry_run(by=self.by, request=asked))
         job = services.submit(by=self.by, request=asked)
         return self.one(TrainingJobOut(selectors.one(self.by, job.pk)).data, 202)
 
-    def _request(self, data: dict[str, Any]) -> services.Request:
-        adapter = addresses.adapter(self.by, Act.TRAIN, data["adapter"], param="adapter")
-        dataset = addresses.dataset_version(self.by, Act.TRAIN, data["dataset"], param="dataset")
-        number, judged = data["base_version"], data["evaluation_dataset"]
-        base = (
-            addresses.base_version(f"{adapter.base_model.name}@{number}", param="base_version") if number else None
-        )
-        other = (
-            addresses.dataset_version(self.by, Act.TRAIN, judged, param="evaluation_dataset") if judged else None
-        )
+    def _request(self) -> services.Request:
+        """The body with what its addresses name; its faults and all unknown addresses are raised at once."""
+        found = Collected()
+        data = found.get(lambda: self.parse(TrainingJobIn))
+        named = _Named(self.by, data or self.request.data, found)
+        adapter, dataset = named.adapter(), named.dataset("dataset")
+        base, other = named.base(adapter), named.dataset("evaluation_dataset")
+        found.settle()
+        if data is None or adapter is None or dataset is None:
+            raise Invalid("adapter and dataset are needed.", param="adapter" if adapter is None else "dataset")
         return services.Request(
             adapter=adapter,
             dataset=dataset,
@@ -133,6 +180,33 @@ class TrainingJobs(View):
         )
 
 
+class _Named:
+    """What the addresses of a body name; the body's other fields may be wrong."""
+
+    def __init__(self, by: Caller, data: Any, found: Collected) -> None:
+        self.by, self.found = by, found
+        self.data: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+
+    def adapter(self) -> Adapter | None:
+        text = self.data.get("adapter")
+        if not isinstance(text, str):
+            return None
+        return self.found.get(lambda: addresses.adapter(self.by, Act.TRAIN, text, param="adapter"))
+
+    def dataset(self, param: str) -> DatasetVersion | None:
+        text = self.data.get(param)
+        if not isinstance(text, str):
+            return None
+        return self.found.get(lambda: addresses.dataset_version(self.by, Act.TRAIN, text, param=param))
+
+    def base(self, adapter: Adapter | None) -> BaseVersion | None:
+        number = self.data.get("base_version")
+        if adapter is None or not isinstance(number, int):
+            return None
+        text = f"{adapter.base_model.name}@{number}"
+        return self.found.get(lambda: addresses.base_version(text, param="base_version"))
+
+
 class OneTrainingJob(View):
     @extend_schema(responses={200: TrainingJobOut})
     def get(self, request: Request, id: int) -> Response:  # noqa: A002
@@ -143,6 +217,7 @@ class Cancel(View):
     @extend_schema(request=None, responses={200: TrainingJobOut})
     def post(self, request: Request, id: int) -> Response:  # noqa: A002
         job = selectors.one(self.by, id, act=Act.TRAIN, kind=JobKind.TRAIN)
+        self.match(lambda: TrainingJobOut(job).data)
         job_services.cancel(by=self.by, job_id=job.pk)
         return self.one(TrainingJobOut(selectors.one(self.by, id)).data)
 
@@ -184,28 +259,18 @@ class Events(View):
         job = selectors.one(self.by, id)
         after = self.parse(AfterQuery, {"after": last_seen(request)})["after"]
         if request.accepted_renderer and request.accepted_renderer.media_type == EventStream.media_type:
-            return StreamingHttpResponse(_stream(job, after), content_type=EventStream.media_type)
+            return StreamingHttpResponse(self._stream(id, after), content_type=EventStream.media_type)
         return self.page(selectors.events(job, after), EventOut, ordering="seq")
+
+    def _stream(self, pk: int, after: int) -> Stream:
+        return Stream(
+            lambda: selectors.one(auth.still(self.request), pk), lambda event: EventOut(event).data, after
+        )
 
 
 def last_seen(request: Request) -> str:
     """A browser that lost a stream says by itself where it was."""
     return request.query_params.get("after") or request.headers.get("Last-Event-ID") or "0"
-
-
-def _stream(job: Job, after: int) -> Iterator[str]:
-    """Every event as it comes, until the job has ended or the stream is old; its id is the seq."""
-    until = time.monotonic() + STREAM_SECONDS
-    while time.monotonic() < until:
-        job.refresh_from_db(fields=["state"])
-        for event in selectors.events(job, after):
-            after = event.seq
-            body = json.dumps(EventOut(event).data, cls=DjangoJSONEncoder)
-            yield f"id: {event.seq}\nevent: {event.kind}\ndata: {body}\n\n"
-        if job.state in FINAL_JOB_STATES:
-            break
-        time.sleep(0.5)
-    connection.close()
 
 
 class Metrics(View):

@@ -10,17 +10,22 @@ import json
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
+from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import APIView
 
 from registry.access import Caller
 from registry.api import auth, idempotency
+from registry.api.errors import invalid
 from registry.api.pagination import Pages
-from registry.errors import PreconditionFailed
+from registry.errors import NotFound, PreconditionFailed
+from registry.services import idempotency as reservations
 
 M = TypeVar("M", bound=Model)
 
@@ -35,6 +40,14 @@ class View(APIView):
     def by(self) -> Caller:
         return auth.caller(self.request)
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+            return answer
+        finally:
+            if self.reservation is not None:
+                reservations.release(self.reservation)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
@@ -42,7 +55,9 @@ class View(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, idempotency.Replay):
-            return exc.response
+            replayed = self.one(exc.body, exc.status)
+            replayed["Idempotency-Replayed"] = "true"
+            return replayed
         try:
             return super().handle_exception(exc)
         except Exception:
@@ -53,13 +68,16 @@ class View(APIView):
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         if self.reservation is not None:
             idempotency.finish(self.reservation, response)
+        if response.status_code >= 400:  # a problem is JSON, also where a stream or a table was asked for
+            request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
         final: Response = super().finalize_response(request, response, *args, **kwargs)
         return final
 
     def parse(self, serializer: type[BaseSerializer[Any]], data: Any = None) -> dict[str, Any]:
         """The validated body (or query); all its faults are raised at once."""
         parsed = serializer(data=self.request.data if data is None else data)
-        parsed.is_valid(raise_exception=True)
+        if not parsed.is_valid():
+            raise invalid(parsed.errors)
         return dict(parsed.validated_data)
 
     def page(self, rows: QuerySet[M], serializer: type[BaseSerializer[Any]], *, ordering: str = "-pk") -> Response:
@@ -70,18 +88,29 @@ class View(APIView):
 
     def one(self, data: Any, status: int = 200) -> Response:
         """One object, with its ETag; 304 where the caller has it already."""
-        tag = etag(data)
-        if self.request.method == "GET" and self.request.headers.get("If-None-Match") == tag:
+        tag = etag(idempotency.without_secrets(data) if self.request.method == "POST" else data)
+        if self.request.method == "GET" and tag in _tags(self.request.headers.get("If-None-Match", "")):
             return Response(status=304, headers={"ETag": tag})
         return Response(data, status=status, headers={"ETag": tag})
 
     def match(self, current: Callable[[], Any]) -> None:
-        """Honour `If-Match`: refuse when the object is not the one that the caller read."""
-        wanted = self.request.headers.get("If-Match")
-        if wanted and wanted != "*" and etag(current()) not in [tag.strip() for tag in wanted.split(",")]:
+        """Honour `If-Match`: refuse when the object is not the one that the caller read, or is not there."""
+        wanted = [tag.strip() for tag in self.request.headers.get("If-Match", "").split(",") if tag.strip()]
+        if not wanted:
+            return
+        try:
+            tag = etag(current())
+        except NotFound as error:
+            raise PreconditionFailed("It does not exist, or no longer.", param="If-Match") from error
+        if wanted != ["*"] and tag not in wanted:
             raise PreconditionFailed("It was changed since you read it; read it again.", param="If-Match")
 
 
+def _tags(header: str) -> list[str]:
+    """Those of `If-None-Match`, to which a weak one is as good."""
+    return [tag.strip().removeprefix("W/") for tag in header.split(",")]
+
+
 def etag(data: Any) -> str:
-    text = json.dumps(data, cls=DjangoJSONEncoder, sort_keys=True)
+    text = json.dumps(data, cls=JSONEncoder, sort_keys=True)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'

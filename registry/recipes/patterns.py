@@ -94,7 +94,7 @@ def _steps(pattern: str) -> int | str:
     while at < len(pattern):
         found = TOKEN.match(pattern, at)
         if found is None:
-            return f"must be a valid pattern of characters, classes, groups and repeats (see {pattern[at:][:10]!r})"
+            return f"must be made of characters, classes, groups and repeats (see {pattern[at:][:10]!r})"
         at = found.end()
         wrong = _read(stack, found)
         if wrong:

@@ -40,7 +40,7 @@ def number(low: float, high: float, *, open_low: bool = False) -> Rule:
     span = f"above {low:g} and at most {high:g}" if open_low else f"from {low:g} to {high:g}"
 
     def rule(value: Any) -> str | None:
-        real = isinstance(value, int | float) and not isinstance(value, bool)  # an int may be too large for a float
+        real = isinstance(value, int | float) and not isinstance(value, bool)
         fits = real and low <= value <= high and not (open_low and value == low)
         return None if fits else f"must be a number {span}"
 

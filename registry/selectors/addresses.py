@@ -149,7 +149,8 @@ def dataset_version(by: Caller, act: Act, text: str, *, param: str | None = None
     return found
 
 
-def base_model(name: str) -> BaseModel:
+@_naming
+def base_model(name: str, *, param: str | None = None) -> BaseModel:  # noqa: ARG001 - `_naming` reads it
     row = BaseModel.objects.select_related("current").filter(name=name).first()
     if row is None:
         raise NotFound(f"No such base model: {name}.")

@@ -13,8 +13,11 @@ from registry.models import Campaign, CampaignItem, Evaluation
 from registry.selectors import staleness
 
 
-def listing(by: Caller) -> QuerySet[Campaign]:
-    return visible(by, Campaign.objects.select_related("team", "base_model", "target__base_model"))
+def listing(by: Caller, *, team: str = "", base_model: str = "", state: str = "") -> QuerySet[Campaign]:
+    rows = visible(by, Campaign.objects.select_related("team", "base_model", "target__base_model"))
+    rows = rows.filter(team__slug=team) if team else rows
+    rows = rows.filter(base_model__name=base_model) if base_model else rows
+    return rows.filter(state=state) if state else rows
 
 
 def items(campaign: Campaign) -> QuerySet[CampaignItem]:

@@ -14,6 +14,8 @@ from registry.errors import Conflict, NotFound
 from registry.models import Dataset, DatasetVersion
 from registry.selectors import addresses, stored
 
+ORDERS = ("name", "-name", "created_at", "-created_at", "vertical", "-vertical")
+
 
 def listing(by: Caller, *, team: str = "", vertical: str = "", status: str = "", q: str = "") -> QuerySet[Dataset]:
     """What the caller may read; `status` is that of any of its versions."""

@@ -19,8 +19,11 @@ ROWS = (
 )
 
 
-def listing(by: Caller) -> QuerySet[Evaluation]:
-    return visible(by, Evaluation.objects.select_related(*ROWS), team="job__team")
+def listing(by: Caller, *, job: int | None = None, split: str = "", state: str = "") -> QuerySet[Evaluation]:
+    rows = visible(by, Evaluation.objects.select_related(*ROWS), team="job__team")
+    rows = rows.filter(job=job) if job else rows
+    rows = rows.filter(split=split) if split else rows
+    return rows.filter(state=state) if state else rows
 
 
 def one(by: Caller, pk: int | str) -> Evaluation:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from django.conf import settings
 
@@ -40,7 +40,7 @@ def check(source: str) -> None:
 
 def folder(source: str) -> Path:
     """The folder that a file:// source names, below a root of PLETHORA_BASE_ROOTS once links are resolved."""
-    parts = urlsplit(source)
+    parts = _split(source)
     text = unquote(parts.path)
     if parts.netloc or not text.startswith("/") or "\0" in text:
         _refuse("A file source is an absolute folder of the server: file:///folder.")
@@ -91,10 +91,17 @@ def hub(source: str) -> tuple[str, str | None]:
 
 def bucket(source: str) -> tuple[str, str]:
     """Bucket and prefix of an s3:// source."""
-    parts = urlsplit(source)
+    parts = _split(source)
     if not parts.netloc or not parts.path.strip("/"):
         _refuse(f"{source[:200]!r} is no S3 address; write s3://bucket/prefix.")
     return parts.netloc, parts.path
+
+
+def _split(source: str) -> SplitResult:
+    try:
+        return urlsplit(source)
+    except ValueError:
+        _refuse(f"{source[:200]!r} can't be read as an address; write {FORMS}.")
 
 
 def _below_roots(path: Path) -> bool:
