@@ -18,7 +18,16 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import close_old_connections, connection
 
-from registry.services import audit, campaign_steps, destruction, idempotency, jobs, promotions, workers
+from registry.services import (
+    assignment_moves,
+    audit,
+    campaign_steps,
+    destruction,
+    idempotency,
+    jobs,
+    promotions,
+    workers,
+)
 from training import cache, forked, runner, tasks
 
 log = logging.getLogger(__name__)
@@ -89,6 +98,7 @@ PARTS: list[Callable[[], object]] = [
     reclaim,
     send,
     promotions.advance,
+    assignment_moves.advance,
     campaign_steps.advance,
     audit.seal,
     Hourly(audit.sign_head),

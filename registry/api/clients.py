@@ -11,10 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import Reason, SlugField
+from registry.api.fields import Reason, SlugField, named
 from registry.api.views import View
-from registry.models import Assignment, Client, ClientKey
-from registry.selectors import addresses, teams
+from registry.models import Assignment, AssignmentMove, Client, ClientKey
+from registry.selectors import addresses, teams, timeline
 from registry.selectors import aliases as alias_selectors
 from registry.selectors import assignments as selectors
 from registry.services import assignments as services
@@ -98,14 +98,57 @@ class AssignmentOut(serializers.ModelSerializer[Assignment]):
         return {"version": row.canary_version.number, "percent": row.canary_percent}
 
 
+class MoveOut(serializers.ModelSerializer[AssignmentMove]):
+    """A wanted assignment; `reason` says what it waits for, or how it ended."""
+
+    id = serializers.CharField(source="pk")
+    slot = serializers.CharField(source="slot.name")
+    adapter = serializers.CharField(source="adapter.address")
+    alias = serializers.CharField(source="alias.name", default=None)
+    version = serializers.IntegerField(source="version.number", default=None)
+    canary = serializers.SerializerMethodField()
+    reason = serializers.SerializerMethodField()
+    asked_because = serializers.CharField(source="reason")
+
+    class Meta:
+        model = AssignmentMove
+        fields = [
+            "id", "slot", "adapter", "alias", "version", "canary", "state", "reason", "asked_because", "asked_by",
+            "created_at", "finished_at",
+        ]  # fmt: skip
+
+    def get_canary(self, row: AssignmentMove) -> dict[str, int] | None:
+        if row.canary_version is None:
+            return None
+        return {"version": row.canary_version.number, "percent": row.canary_percent}
+
+    def get_reason(self, row: AssignmentMove) -> str:
+        return row.outcome or "waits until an engine has the version"
+
+
+class WaitingOut(AssignmentOut):
+    move = MoveOut()
+
+    class Meta(AssignmentOut.Meta):
+        fields = [*AssignmentOut.Meta.fields, "move"]
+
+
+class Filters(serializers.Serializer[Any]):
+    """`builtin=true` shows the client that each team has for its own tokens' chats."""
+
+    team = serializers.CharField(required=False, max_length=63)
+    vertical = serializers.CharField(required=False, max_length=63)
+    q = serializers.CharField(required=False, max_length=100)
+    builtin = serializers.BooleanField(required=False, allow_null=True, default=None)
+    order_by = serializers.ChoiceField(choices=selectors.ORDERS, required=False)
+
+
 class Clients(View):
-    @extend_schema(responses={200: ClientOut(many=True)})
+    @extend_schema(parameters=[Filters], responses={200: ClientOut(many=True)})
     def get(self, request: Request) -> Response:
-        rows = selectors.clients(self.by)
-        for param, column in (("team", "team__slug"), ("vertical", "vertical")):
-            if value := request.query_params.get(param):
-                rows = rows.filter(**{column: value})
-        return self.page(rows, ClientOut)
+        filters = self.parse(Filters, request.query_params)
+        ordering, builtin = filters.pop("order_by", "-pk"), bool(filters.pop("builtin"))
+        return self.page(selectors.clients(self.by, builtin=builtin, **filters), ClientOut, ordering=ordering)
 
     @extend_schema(request=ClientIn, responses={201: ClientOut})
     def post(self, request: Request) -> Response:
@@ -147,13 +190,29 @@ class Assignments(View):
         return self.page(selectors.open_assignments(self.by, client), AssignmentOut)
 
 
+def answer(view: View, made: Assignment | AssignmentMove, slot: str) -> Response:
+    """The new assignment; or the present one with the `move` that ends it once an engine is ready."""
+    if isinstance(made, Assignment):
+        return view.one(AssignmentOut(made).data)
+    now = AssignmentOut(selectors.in_slot(view.by, made.slot.client, slot)).data
+    return Response({**now, "move": MoveOut(made).data}, status=202)
+
+
 class OneSlot(View):
-    @extend_schema(request=AssignmentIn, responses={200: AssignmentOut})
+    @extend_schema(responses={200: AssignmentOut})
+    def get(self, request: Request, team: str, name: str, slot: str) -> Response:
+        return self.one(self._now(addresses.client_of(self.by, Act.READ, team, name), slot))
+
+    def _now(self, client: Client, slot: str) -> Any:
+        return AssignmentOut(selectors.in_slot(self.by, client, slot)).data
+
+    @extend_schema(request=AssignmentIn, responses={200: AssignmentOut, 202: WaitingOut})
     def put(self, request: Request, team: str, name: str, slot: str) -> Response:
         client = addresses.client_of(self.by, Act.ASSIGN, team, name)
-        SlugField().run_validation(slot)
+        named(slot, "slot")
         data = self.parse(AssignmentIn)
-        row = services.assign(
+        self.match(lambda: self._now(client, slot))
+        made = services.assign(
             by=self.by,
             client=client,
             slot=slot,
@@ -161,7 +220,7 @@ class OneSlot(View):
             reason=data["reason"],
             starts_at=data["starts_at"],
         )
-        return self.one(AssignmentOut(row).data)
+        return answer(self, made, slot)
 
     def _target(self, data: dict[str, Any]) -> services.Target:
         adapter = addresses.adapter(self.by, Act.READ, data["adapter"], param="adapter")
@@ -174,23 +233,49 @@ class OneSlot(View):
     @extend_schema(request=None, responses={204: None})
     def delete(self, request: Request, team: str, name: str, slot: str) -> Response:
         client = addresses.client_of(self.by, Act.ASSIGN, team, name)
+        self.match(lambda: self._now(client, slot))
         services.end(by=self.by, client=client, slot=slot, reason=request.query_params.get("reason", ""))
         return Response(status=204)
 
 
 class Rollback(View):
-    @extend_schema(request=Reason, responses={200: AssignmentOut})
+    @extend_schema(request=Reason, responses={200: AssignmentOut, 202: WaitingOut})
     def post(self, request: Request, team: str, name: str, slot: str) -> Response:
         client = addresses.client_of(self.by, Act.ASSIGN, team, name)
-        row = services.rollback(by=self.by, client=client, slot=slot, **self.parse(Reason))
-        return self.one(AssignmentOut(row).data)
+        made = services.rollback(by=self.by, client=client, slot=slot, **self.parse(Reason))
+        return answer(self, made, slot)
+
+
+class OneMove(View):
+    @extend_schema(responses={200: MoveOut})
+    def get(self, request: Request, team: str, name: str, id: int) -> Response:  # noqa: A002
+        client = addresses.client_of(self.by, Act.READ, team, name)
+        return self.one(MoveOut(selectors.move(self.by, client, id)).data)
+
+
+class IntervalOut(AssignmentOut):
+    """One version that a slot had, by an assignment or a move of the alias that it follows."""
+
+    version = serializers.IntegerField(source="number")
+    address = serializers.SerializerMethodField()
+    manifest_sha256 = serializers.CharField(source="digest")
+    valid_from = serializers.DateTimeField(source="since")
+    valid_to = serializers.DateTimeField(source="until")
+    actor = serializers.CharField(source="by_whom")
+    reason = serializers.CharField(source="because")
+
+    class Meta(AssignmentOut.Meta):
+        fields = [*AssignmentOut.Meta.fields, "address", "manifest_sha256"]
+
+    def get_address(self, row: Any) -> str:
+        return f"{row.adapter.address}@{row.number}"
 
 
 class Timeline(View):
-    @extend_schema(responses={200: AssignmentOut(many=True)})
+    @extend_schema(responses={200: IntervalOut(many=True)})
     def get(self, request: Request, team: str, name: str) -> Response:
         client = addresses.client_of(self.by, Act.READ, team, name)
-        return self.page(selectors.timeline(self.by, client), AssignmentOut, ordering="-valid_from")
+        return self.page(timeline.intervals(self.by, client), IntervalOut, ordering="-since")
 
 
 class ResolveQuery(serializers.Serializer[Any]):
@@ -247,7 +332,8 @@ class ClientsOfAdapter(View):
     def get(self, request: Request, team: str, name: str) -> Response:
         at = self.parse(AtQuery, request.query_params)["at"]
         adapter = addresses.adapter_of(self.by, Act.READ, team, name)
-        return Response({"results": [resolved(found) for found in selectors.clients_of(self.by, adapter, at)]})
+        results = [resolved(found) for found in selectors.clients_of(self.by, adapter, at)]
+        return Response({"results": results, "next": None, "previous": None})
 
 
 CLIENT = "clients/<str:team>/<str:name>"
@@ -259,6 +345,7 @@ urlpatterns = [
     path(f"{CLIENT}/assignments", Assignments.as_view()),
     path(f"{CLIENT}/assignments/<str:slot>", OneSlot.as_view()),
     path(f"{CLIENT}/assignments/<str:slot>/rollback", Rollback.as_view()),
+    path(f"{CLIENT}/moves/<int:id>", OneMove.as_view()),
     path(f"{CLIENT}/timeline", Timeline.as_view()),
     path("resolve", Resolve.as_view()),
     path("adapters/<str:team>/<str:name>/clients", ClientsOfAdapter.as_view()),

@@ -217,7 +217,7 @@ RULES = [
         "OLD.status {differs} NEW.status AND NEW.status IN ('archived', 'withdrawn') AND ("
         "EXISTS (SELECT 1 FROM registry_alias a WHERE a.version_id = NEW.id AND a.deleted_at IS NULL)"
         " OR EXISTS (SELECT 1 FROM registry_assignment s WHERE (s.version_id = NEW.id OR s.canary_version_id = NEW.id)"
-        " AND (s.valid_to IS NULL OR s.valid_to > {now})))",
+        " AND (s.valid_to IS NULL OR s.valid_to > {now} AND s.valid_to > s.valid_from)))",
         "a version in use can't be archived or withdrawn",
     ),
     Rule(
@@ -225,7 +225,7 @@ RULES = [
         "alias",
         "UPDATE",
         "OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL AND EXISTS (SELECT 1 FROM registry_assignment s"
-        " WHERE s.alias_id = NEW.id AND (s.valid_to IS NULL OR s.valid_to > {now}))",
+        " WHERE s.alias_id = NEW.id AND (s.valid_to IS NULL OR s.valid_to > {now} AND s.valid_to > s.valid_from))",
         "an alias in use can't be deleted",
     ),
     # 6: the audit is append-only.

@@ -5,7 +5,7 @@ from registry.models.artifacts import Artifact, Manifest, ManifestEntry
 from registry.models.audit import AuditEvent, AuditHead, AuditSeal
 from registry.models.base_models import BaseModel, BaseVersion
 from registry.models.campaigns import Campaign, CampaignItem, Waiver
-from registry.models.clients import Assignment, Client, ClientKey, Slot
+from registry.models.clients import Assignment, AssignmentMove, Client, ClientKey, Slot
 from registry.models.datasets import Dataset, DatasetTokens, DatasetVersion
 from registry.models.evaluations import Evaluation
 from registry.models.idempotency import IdempotencyKey
@@ -26,6 +26,7 @@ __all__ = [
     "ApiToken",
     "Artifact",
     "Assignment",
+    "AssignmentMove",
     "AuditEvent",
     "AuditHead",
     "AuditSeal",

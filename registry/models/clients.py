@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from registry.choices import PromotionState
 from registry.models.adapters import Adapter, AdapterVersion, Alias
 from registry.models.base import TimestampedModel
 from registry.models.fields import SlugField
@@ -75,4 +76,31 @@ class Assignment(TimestampedModel):
         indexes = [
             models.Index(fields=["slot", "valid_from"], name="assignment_at"),
             models.Index(fields=["adapter", "valid_to"], name="assignment_of_adapter"),
+        ]
+
+
+class AssignmentMove(TimestampedModel):
+    """A wanted assignment of a slot that is being answered; it waits until engines have its target."""
+
+    slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="moves")
+    adapter = models.ForeignKey(Adapter, on_delete=models.PROTECT, related_name="assignment_moves")
+    alias = models.ForeignKey(Alias, on_delete=models.PROTECT, null=True, related_name="assignment_moves")
+    version = models.ForeignKey(
+        AdapterVersion, on_delete=models.PROTECT, null=True, related_name="assignment_moves"
+    )
+    canary_version = models.ForeignKey(
+        AdapterVersion, on_delete=models.PROTECT, null=True, related_name="canary_assignment_moves"
+    )
+    canary_percent = models.PositiveSmallIntegerField(default=0)
+    asked_by = models.CharField(max_length=200)
+    reason = models.TextField(blank=True)
+    state = models.CharField(max_length=16, choices=PromotionState, default=PromotionState.WAITING)
+    outcome = models.TextField(blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["slot"], condition=Q(state=PromotionState.WAITING), name="assignment_move_one_waiting"
+            )
         ]

@@ -8,9 +8,18 @@ from datetime import datetime
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
-from registry.access import Act, Caller, require, visible
+from registry.access import Act, Caller, fetch, require, visible
 from registry.errors import NotFound
-from registry.models import Adapter, AdapterVersion, AliasHistory, Assignment, AuditEvent, Client, ClientKey
+from registry.models import (
+    Adapter,
+    AdapterVersion,
+    AliasHistory,
+    Assignment,
+    AssignmentMove,
+    AuditEvent,
+    Client,
+    ClientKey,
+)
 
 ROWS = (
     "adapter__team",
@@ -21,6 +30,8 @@ ROWS = (
     "canary_version__adapter__team",
     "slot__client__team",
 )
+
+ORDERS = ("name", "-name", "created_at", "-created_at")
 
 
 @dataclass(frozen=True)
@@ -43,8 +54,14 @@ class Resolved:
     audit_seq: int | None
 
 
-def clients(by: Caller) -> QuerySet[Client]:
-    return visible(by, Client.objects.select_related("team"))
+def clients(
+    by: Caller, *, team: str = "", vertical: str = "", q: str = "", builtin: bool = False
+) -> QuerySet[Client]:
+    """Those that people made; with `builtin` those that teams chat by themselves."""
+    rows = visible(by, Client.objects.select_related("team").filter(builtin=builtin))
+    rows = rows.filter(team__slug=team) if team else rows
+    rows = rows.filter(vertical=vertical) if vertical else rows
+    return rows.filter(name__icontains=q) if q else rows
 
 
 def keys(by: Caller, client: Client) -> QuerySet[ClientKey]:
@@ -62,11 +79,27 @@ def open_assignments(by: Caller, client: Client) -> QuerySet[Assignment]:
     return at_time(rows, timezone.now())
 
 
+def in_slot(by: Caller, client: Client, slot: str) -> Assignment:
+    """What the slot has now. Raises `NotFound` (`no_assignment`)."""
+    row = open_assignments(by, client).filter(slot__name=slot).first()
+    if row is None:
+        raise NotFound(f"{client.address} has nothing assigned in slot '{slot}'.", code="no_assignment")
+    return row
+
+
 def timeline(by: Caller, client: Client) -> QuerySet[Assignment]:
     """Every assignment the client ever had, but for planned ones that never began."""
     require(by, Act.READ, client.team)
     rows = Assignment.objects.select_related(*ROWS).filter(slot__client=client)
     return rows.exclude(valid_to__isnull=False, valid_to=F("valid_from"))
+
+
+def move(by: Caller, client: Client, pk: int) -> AssignmentMove:
+    """A move of one of the client's slots that waits, or waited, for an engine."""
+    rows = AssignmentMove.objects.select_related(
+        "slot__client__team", "adapter__team", "alias", "version", "canary_version"
+    )
+    return fetch(by, Act.READ, rows.filter(slot__client=client), team="slot__client__team", pk=pk)
 
 
 def resolve(by: Caller, client: Client, slot: str, at: datetime | None = None) -> Resolved:

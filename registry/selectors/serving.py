@@ -13,13 +13,14 @@ from registry.choices import SERVABLE_BASE_STATES, PromotionState, VersionStatus
 from registry.models import (
     AdapterVersion,
     Alias,
-    Assignment,
+    AssignmentMove,
     BaseVersion,
     Promotion,
     ServingInstance,
     ServingWish,
     Worker,
 )
+from registry.selectors import use
 
 WISH_HOLDS = timedelta(minutes=15)
 SHOWN = timedelta(minutes=1)  # an engine that went without a word is listed for so long
@@ -55,14 +56,18 @@ def base_version(address: str) -> BaseVersion | None:
 
 
 def _reached_by_clients() -> Q:
-    """What an open or coming assignment names (by alias, pinned, as canary), or a promotion waits for."""
-    living = Assignment.objects.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=timezone.now()))
+    """What an open or coming assignment names (by alias, pinned, as canary), or a promotion or move waits for."""
+    living = use.open_assignments()
     waiting = Promotion.objects.filter(state=PromotionState.WAITING)
+    moves = AssignmentMove.objects.filter(state=PromotionState.WAITING)
     return (
         Q(pk__in=living.filter(version__isnull=False).values("version"))
         | Q(pk__in=living.filter(canary_version__isnull=False).values("canary_version"))
         | Q(pk__in=Alias.objects.filter(pk__in=living.values("alias")).values("version"))
         | Q(pk__in=waiting.values("version"))
+        | Q(pk__in=moves.filter(version__isnull=False).values("version"))
+        | Q(pk__in=moves.filter(canary_version__isnull=False).values("canary_version"))
+        | Q(pk__in=Alias.objects.filter(pk__in=moves.values("alias")).values("version"))
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from registry.models import AdapterVersion, Alias, Assignment, BaseVersion
@@ -10,7 +10,8 @@ from registry.models import AdapterVersion, Alias, Assignment, BaseVersion
 
 def open_assignments() -> QuerySet[Assignment]:
     """Those that answer requests now or will; closed ones are history."""
-    living = Q(valid_to__isnull=True) | Q(valid_to__gt=timezone.now())
+    # A plan that was dropped ends where it would have begun, which lies in the future.
+    living = Q(valid_to__isnull=True) | Q(valid_to__gt=timezone.now()) & Q(valid_to__gt=F("valid_from"))
     return Assignment.objects.filter(living).select_related("slot__client__team", "adapter__team")
 
 

@@ -6,17 +6,18 @@ version (`Promotion`), so that for them a promotion is a flip, never a wait. `fo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry.access import ROLE_ORDER, Act, Caller, require, role_in
 from registry.choices import SERVABLE_BASE_STATES, PromotionState, Role, VersionStatus
-from registry.errors import Conflict, Forbidden, NotFound
-from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, Assignment, Promotion
-from registry.selectors import engines
+from registry.errors import Conflict, Forbidden, Invalid, NotFound
+from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, BaseVersion, Promotion
+from registry.selectors import engines, use
 from registry.services import audit
 
 
@@ -25,20 +26,44 @@ def move(
 ) -> Alias | Promotion:
     """Point `name` to `version`: 1 access, 2 state, 3 who hangs on it, 4 flip now or promise to."""
     require(by, Act.PUBLISH, adapter.team)
-    check_servable(version, adapter)
+    check_name(name)
     with transaction.atomic():
         alias = _living(adapter, name)
+        version = lock_servable([version], adapter)[version.pk]
         if alias is None:
             return _create(by, adapter, name, version, reason)
         _check_protection(by, alias)
         if alias.version_id == version.pk:
-            _withdraw_waiting(alias, "the alias stays where it is")
+            _withdraw_waiting(by, alias, "the alias stays where it is")
             return alias
         if not force and has_clients(alias) and not engines.ready_for(version):
             return _promise(by, alias, version, reason)
-        _withdraw_waiting(alias, f"superseded by a move to {version.address}")
+        _withdraw_waiting(by, alias, f"superseded by a move to {version.address}")
         flip(by=by, alias=alias, version=version, reason=reason)
         return alias
+
+
+def check_name(name: str, *, param: str = "alias") -> None:
+    """Raises Invalid for digits alone: in an address they are a version's number."""
+    if name.isdigit():
+        text = f"{param}: an alias needs a letter; {name} would be taken for a version's number."
+        raise Invalid(text, param=param, errors=[{"param": param, "code": "invalid", "message": text}])
+
+
+def lock_servable(versions: Iterable[AdapterVersion], adapter: Adapter) -> dict[int, AdapterVersion]:
+    """The versions as they are now, by id; they and their bases keep their status until the transaction ends.
+
+    Raises what is wrong with one. Who locks an alias too does so before: alias, versions, bases.
+    """
+    rows = AdapterVersion.objects.select_for_update(of=("self",), no_key=True).select_related("adapter__team")
+    held = {row.pk: row for row in rows.filter(pk__in=[v.pk for v in versions]).order_by("pk")}
+    bases = BaseVersion.objects.select_for_update(of=("self",), no_key=True).select_related("base_model")
+    ids = {row.base_version_id for row in held.values()}
+    current = {base.pk: base for base in bases.defer("module_table").filter(pk__in=ids).order_by("pk")}
+    for row in held.values():
+        row.base_version = current[row.base_version_id]
+        check_servable(row, adapter)
+    return held
 
 
 def check_servable(version: AdapterVersion, adapter: Adapter) -> None:
@@ -92,7 +117,7 @@ def delete(*, by: Caller, adapter: Adapter, name: str) -> None:
         if has_clients(alias):
             raise Conflict(f"Clients are assigned to {name}; move them first.", code="alias_in_use")
         now = timezone.now()
-        _withdraw_waiting(alias, "the alias was deleted")
+        _withdraw_waiting(by, alias, "the alias was deleted")
         Alias.objects.filter(pk=alias.pk).update(deleted_at=now)
         AliasHistory.objects.filter(alias=alias, valid_to__isnull=True).update(valid_to=now)
         before = {"version": alias.version.number, "digest": alias.version.manifest_id}
@@ -101,8 +126,7 @@ def delete(*, by: Caller, adapter: Adapter, name: str) -> None:
 
 def has_clients(alias: Alias) -> bool:
     """Whether an assignment that is open, or will be, follows the alias."""
-    unended = Q(valid_to__isnull=True) | Q(valid_to__gt=timezone.now())
-    return Assignment.objects.filter(unended, alias=alias).exists()
+    return use.open_assignments().filter(alias=alias).exists()
 
 
 def object_of(alias: Alias) -> str:
@@ -112,8 +136,12 @@ def object_of(alias: Alias) -> str:
 def _living(adapter: Adapter, name: str) -> Alias | None:
     # Locked alone, then read: where the version changed while we waited for the lock, PostgreSQL joins the new row
     # with the old version, and finds none.
-    living = Alias.objects.filter(adapter=adapter, name=name, deleted_at__isnull=True)
-    locked = living.select_for_update().values_list("pk", flat=True).first()
+    return lock(Alias.objects.filter(adapter=adapter, name=name))
+
+
+def lock(rows: QuerySet[Alias]) -> Alias | None:
+    """The living one of `rows` as it is now; nobody moves or deletes it until the transaction ends."""
+    locked = rows.filter(deleted_at__isnull=True).select_for_update().values_list("pk", flat=True).first()
     return None if locked is None else Alias.objects.select_related("version", "adapter__team").get(pk=locked)
 
 
@@ -147,7 +175,7 @@ def _promise(by: Caller, alias: Alias, version: AdapterVersion, reason: str) -> 
     waiting = Promotion.objects.filter(alias=alias, state=PromotionState.WAITING, version=version).first()
     if waiting is not None:
         return waiting
-    _withdraw_waiting(alias, f"superseded by a promotion of {version.address}")
+    _withdraw_waiting(by, alias, f"superseded by a promotion of {version.address}")
     promotion = Promotion.objects.create(
         alias=alias, version=version, asked_by=by.on_behalf_of or by.name, reason=reason
     )
@@ -162,7 +190,12 @@ def _promise(by: Caller, alias: Alias, version: AdapterVersion, reason: str) -> 
     return promotion
 
 
-def _withdraw_waiting(alias: Alias, outcome: str) -> None:
-    Promotion.objects.filter(alias=alias, state=PromotionState.WAITING).update(
-        state=PromotionState.CANCELLED, outcome=outcome, finished_at=timezone.now()
-    )
+def _withdraw_waiting(by: Caller, alias: Alias, outcome: str) -> None:
+    waiting = Promotion.objects.filter(alias=alias, state=PromotionState.WAITING)
+    for promotion in waiting.select_related("version"):
+        ended = {"state": PromotionState.CANCELLED, "outcome": outcome, "finished_at": timezone.now()}
+        if waiting.filter(pk=promotion.pk).update(**ended):
+            after = {"promotion": promotion.pk, "version": promotion.version.number}
+            audit.record(
+                by, "promotion.cancelled", object_of(alias), team=alias.adapter.team, after=after, reason=outcome
+            )

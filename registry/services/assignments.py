@@ -1,18 +1,24 @@
-"""Which adapter answers a client's slot, from when to when. Rows are closed, never rewritten."""
+"""Which adapter answers a client's slot, from when to when. Rows are closed, never rewritten.
+
+What a slot has is replaced at once, unless the client is being answered now and no engine has the new target
+yet: then the move waits (`AssignmentMove`), so that for the client it is a flip, never a wait.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from registry.access import Act, Caller, require
+from registry.choices import PromotionState, VersionStatus
 from registry.errors import Conflict, Invalid, NotFound
-from registry.models import Adapter, AdapterVersion, Alias, Assignment, Client, Slot
+from registry.models import Adapter, AdapterVersion, Alias, Assignment, AssignmentMove, Client, Slot
+from registry.selectors import engines
 from registry.services import aliases, audit
 
 
@@ -25,6 +31,12 @@ class Target:
     version: AdapterVersion | None = None
     canary_version: AdapterVersion | None = None
     canary_percent: int = 0
+
+    @property
+    def reached(self) -> list[AdapterVersion]:
+        """The versions that answer: the one that is pinned or aliased, and the canary."""
+        named = (self.version, self.alias.version if self.alias else None, self.canary_version)
+        return [version for version in named if version is not None]
 
     @property
     def words(self) -> dict[str, Any]:
@@ -43,90 +55,146 @@ class Target:
             "canary": canary,
         }
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        return {
+            "adapter": self.adapter,
+            "alias": self.alias,
+            "version": self.version,
+            "canary_version": self.canary_version,
+            "canary_percent": self.canary_percent,
+        }
+
 
 def assign(
     *, by: Caller, client: Client, slot: str, target: Target, reason: str, starts_at: datetime | None = None
-) -> Assignment:
-    """Close what the slot has and open the new, at one moment: now, or `starts_at`."""
+) -> Assignment | AssignmentMove:
+    """Close what the slot has and open the new, at one moment: now, once an engine is ready, or `starts_at`."""
     require(by, Act.ASSIGN, client.team)
-    _check(client, target)
-    now = timezone.now()
-    if starts_at is not None and starts_at < now:
+    if starts_at is not None and starts_at < timezone.now():
         message = "starts_at lies in the past; the past can't be rewritten."
         error = {"param": "starts_at", "code": "in_the_past", "message": message}
         raise Invalid(message, param="starts_at", errors=[error])
     try:
         with transaction.atomic():
             row, _ = Slot.objects.get_or_create(client=client, name=slot)
-            return _switch(by, _locked(row), target, max(starts_at or now, now), reason)
+            row = lock_slot(row)
+            checked = as_it_is(client, target)
+            if starts_at is None:
+                return _switch_or_wait(by, row, checked, reason)
+            _withdraw_waiting(by, row, "superseded by a planned assignment")
+            return switch(by=by, slot=row, target=checked, moment=max(starts_at, timezone.now()), reason=reason)
     except IntegrityError as error:
         raise Conflict("This slot was assigned by somebody else at the same moment; read it again.") from error
 
 
 def end(*, by: Caller, client: Client, slot: str, reason: str = "") -> None:
-    """From now on the slot answers `no_assignment`."""
+    """From now on the slot answers `no_assignment`, and what was planned for it does not begin."""
     require(by, Act.ASSIGN, client.team)
     with transaction.atomic():
         row = _slot(client, slot)
         now = timezone.now()
-        before = _close(row, now)
-        if before is None:
+        _withdraw_waiting(by, row, "the assignment was ended")
+        ended = _close(row, now)
+        if not ended:
             raise NotFound(f"{client.address} has no open assignment in slot '{slot}'.", code="no_assignment")
-        audit.record(
-            by, "assignment.end", object_of(row), team=client.team, before=_words(before), reason=reason, at=now
-        )
+        before = _words(ended[0])
+        audit.record(by, "assignment.end", object_of(row), team=client.team, before=before, reason=reason, at=now)
 
 
-def rollback(*, by: Caller, client: Client, slot: str, reason: str) -> Assignment:
+def rollback(*, by: Caller, client: Client, slot: str, reason: str) -> Assignment | AssignmentMove:
     """Back to what the slot had before: a new row with the old target."""
     require(by, Act.ASSIGN, client.team)
     with transaction.atomic():
         row = _slot(client, slot)
-        history = Assignment.objects.filter(slot=row, valid_from__lte=timezone.now()).select_related(
-            "adapter__team", "alias__version", "version__base_version", "canary_version"
-        )
+        history = Assignment.objects.filter(slot=row, valid_from__lte=timezone.now()).select_related(*TARGET)
         rows = [a for a in history.order_by("-valid_from", "-pk")[:50] if a.valid_from != a.valid_to]
-        previous = next((a for a in rows[1:] if _target(a) != _target(rows[0])), None)
+        previous = next((a for a in rows[1:] if target_of(a) != target_of(rows[0])), None)
         if previous is None:
             raise Conflict(f"Slot '{slot}' of {client.address} has nothing to go back to.", code="nothing_before")
-        target = _target(previous)
-        _check(client, target)
-        return _switch(by, row, target, timezone.now(), reason or f"back to assignment {previous.pk}")
+        target = as_it_is(client, target_of(previous))
+        return _switch_or_wait(by, row, target, reason or f"back to assignment {previous.pk}")
 
 
 def object_of(slot: Slot) -> str:
     return f"slot:{slot.client.address}/{slot.name}"
 
 
-def _check(client: Client, target: Target) -> None:
+def as_it_is(client: Client, target: Target) -> Target:
+    """The target read again, its rows locked, so that it can be served still when the assignment is committed."""
     if target.adapter.team_id != client.team_id:
         raise NotFound(f"No such adapter: {target.adapter.address}.", param="adapter")
-    if target.alias is not None and target.alias.deleted_at is not None:
-        raise Conflict(f"The alias '{target.alias.name}' was deleted.", param="alias", code="alias_deleted")
-    for version in (target.version, target.canary_version, target.alias.version if target.alias else None):
-        if version is not None:
-            aliases.check_servable(version, target.adapter)
+    alias = None
+    if target.alias is not None:
+        alias = aliases.lock(Alias.objects.filter(pk=target.alias.pk))
+        if alias is None:
+            raise Conflict(f"The alias '{target.alias.name}' was deleted.", param="alias", code="alias_deleted")
+        if alias.adapter_id != target.adapter.pk:
+            raise NotFound(f"{target.adapter.address} has no alias '{alias.name}'.", param="alias")
+    now = replace(target, alias=alias)
+    held = aliases.lock_servable(now.reached, now.adapter)
+    version = held[now.version.pk] if now.version else None
+    canary = held[now.canary_version.pk] if now.canary_version else None
+    return replace(now, version=version, canary_version=canary)
 
 
-def _switch(by: Caller, slot: Slot, target: Target, moment: datetime, reason: str) -> Assignment:
-    before = _close(slot, moment)
+def _switch_or_wait(by: Caller, slot: Slot, target: Target, reason: str) -> Assignment | AssignmentMove:
+    moment = timezone.now()  # under the slot's lock: nothing that began before it is still to be written
+    if _must_wait(slot, target, moment):
+        return _wait(by, slot, target, reason)
+    _withdraw_waiting(by, slot, "superseded by another assignment")
+    return switch(by=by, slot=slot, target=target, moment=moment, reason=reason)
+
+
+def _must_wait(slot: Slot, target: Target, moment: datetime) -> bool:
+    """Whether waiting spares the client something: engines answer it now, and would not afterwards."""
+    running = _running(moment)
+    current = Assignment.objects.filter(running, slot=slot, valid_from__lte=moment).select_related(*TARGET).first()
+    return current is not None and answered(target_of(current)) and not answered(target)
+
+
+def answered(target: Target) -> bool:
+    """Whether engines hold every version that the target reaches."""
+    return all(v.status == VersionStatus.READY and engines.ready_for(v) for v in target.reached)
+
+
+def _wait(by: Caller, slot: Slot, target: Target, reason: str) -> AssignmentMove:
+    _withdraw_waiting(by, slot, "superseded by another assignment")
+    move = AssignmentMove.objects.create(
+        slot=slot, **target.columns, asked_by=by.on_behalf_of or by.name, reason=reason
+    )
+    after = {**target.words, "move": move.pk}
+    audit.record(by, "assignment_move.create", object_of(slot), team=slot.client.team, after=after, reason=reason)
+    return move
+
+
+def _withdraw_waiting(by: Caller, slot: Slot, outcome: str) -> None:
+    for move in AssignmentMove.objects.filter(slot=slot, state=PromotionState.WAITING):
+        finish_move(by, slot, move, PromotionState.CANCELLED, outcome)
+
+
+def finish_move(by: Caller, slot: Slot, move: AssignmentMove, state: PromotionState, outcome: str) -> bool:
+    """Claim a waiting move for its end, in the transaction of what ends it; False where it has ended."""
+    waiting = AssignmentMove.objects.filter(pk=move.pk, state=PromotionState.WAITING)
+    if waiting.update(state=state, outcome=outcome, finished_at=timezone.now()) != 1:
+        return False
+    action, after = f"assignment_move.{state}", {"move": move.pk}
+    audit.record(by, action, object_of(slot), team=slot.client.team, after=after, reason=outcome)
+    return True
+
+
+def switch(*, by: Caller, slot: Slot, target: Target, moment: datetime, reason: str) -> Assignment:
+    """The move itself, under the slot's lock, to a target that was locked too."""
+    running = next((row for row in _close(slot, moment) if row.valid_from <= moment), None)
     made = Assignment.objects.create(
-        slot=slot,
-        adapter=target.adapter,
-        alias=target.alias,
-        version=target.version,
-        canary_version=target.canary_version,
-        canary_percent=target.canary_percent,
-        valid_from=moment,
-        actor=by.on_behalf_of or by.name,
-        reason=reason,
+        slot=slot, **target.columns, valid_from=moment, actor=by.on_behalf_of or by.name, reason=reason
     )
     audit.record(
         by,
         "assignment.set",
         object_of(slot),
         team=slot.client.team,
-        before=_words(before) if before else None,
+        before=_words(running) if running else None,
         after={**target.words, "assignment": made.pk, "from": moment.isoformat()},
         reason=reason,
         at=moment if moment <= timezone.now() else None,
@@ -134,35 +202,38 @@ def _switch(by: Caller, slot: Slot, target: Target, moment: datetime, reason: st
     return made
 
 
-def _close(slot: Slot, moment: datetime) -> Assignment | None:
-    """End what runs at `moment`, and empty what was planned after it; returns the assignment that ran."""
-    running = Q(valid_to__isnull=True) | Q(valid_to__gt=moment)
-    rows = Assignment.objects.filter(running, slot=slot).select_related(
-        "adapter__team", "alias__version", "version", "canary_version"
-    )
-    current = None
-    for row in rows:
-        if row.valid_from <= moment:
-            current = row
+def _running(moment: datetime) -> Q:
+    return Q(valid_to__isnull=True) | Q(valid_to__gt=moment)
+
+
+def _close(slot: Slot, moment: datetime) -> list[Assignment]:
+    """End what runs at `moment`, and empty what was planned after it; returns them, what ran first."""
+    rows = Assignment.objects.filter(_running(moment), slot=slot).select_related(*TARGET)
+    rows = rows.exclude(valid_to__isnull=False, valid_to=F("valid_from"))  # a plan that was emptied before
+    closed = list(rows.order_by("valid_from", "pk"))
+    for row in closed:
         Assignment.objects.filter(pk=row.pk).update(valid_to=max(moment, row.valid_from))
-    return current
+    return closed
+
+
+TARGET = ("adapter__team", "alias__version__base_version", "version__base_version", "canary_version__base_version")
 
 
 def _slot(client: Client, name: str) -> Slot:
     row = Slot.objects.filter(client=client, name=name).first()
     if row is None:
         raise NotFound(f"{client.address} has no slot '{name}'.")
-    return _locked(row)
+    return lock_slot(row)
 
 
-def _locked(slot: Slot) -> Slot:
+def lock_slot(slot: Slot) -> Slot:
     """One mover of a slot at a time."""
     return Slot.objects.select_for_update(of=("self",)).select_related("client__team").get(pk=slot.pk)
 
 
-def _target(row: Assignment) -> Target:
+def target_of(row: Assignment | AssignmentMove) -> Target:
     return Target(row.adapter, row.alias, row.version, row.canary_version, row.canary_percent)
 
 
 def _words(row: Assignment) -> dict[str, Any]:
-    return {**_target(row).words, "assignment": row.pk}
+    return {**target_of(row).words, "assignment": row.pk}

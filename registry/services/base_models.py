@@ -122,6 +122,9 @@ def retire(*, by: Caller, version: BaseVersion, reason: str = "") -> BaseVersion
 def _end(by: Caller, version: BaseVersion, target: BaseStatus, reason: str) -> BaseVersion:
     require_administrator(by)
     with transaction.atomic():
+        BaseModel.objects.select_for_update(no_key=True).values_list("pk", flat=True).get(pk=version.base_model_id)
+        # Whoever points an alias or a slot at a version on it waits here, and finds its new status.
+        BaseVersion.objects.select_for_update(no_key=True).values_list("pk", flat=True).get(pk=version.pk)
         if target == BaseStatus.RETIRED:
             _refuse_assigned(version)
             BaseModel.objects.filter(current=version).update(current=None)

@@ -32,15 +32,13 @@ DEAD_DATASETS = (DatasetStatus.WITHDRAWN, DatasetStatus.REJECTED)
 
 def condemn(manifests: Iterable[Manifest | None]) -> list[str]:
     """Mark what only these manifests held; returns the digests. The rows that name them have ended already."""
-    named = [manifest.pk for manifest in manifests if manifest is not None]
-    digests = sorted(
-        Artifact.objects.select_for_update()
-        .filter(entries__manifest__in=named, state=ArtifactState.COMMITTED)
-        .exclude(pk__in=_held())
-        .values_list("sha256", flat=True)
-        .order_by("sha256")
-    )
-    digests = list(dict.fromkeys(digests))
+    named = ManifestEntry.objects.filter(manifest__in=[m.pk for m in manifests if m is not None])
+    committed = Artifact.objects.filter(pk__in=named.values("artifact"), state=ArtifactState.COMMITTED)
+    # Two statements: whoever commits the same bytes holds their rows, and what names them is seen only by a
+    # statement that begins after the wait.
+    locked = list(committed.select_for_update().order_by("sha256").values_list("sha256", flat=True))
+    free = Artifact.objects.filter(pk__in=locked, state=ArtifactState.COMMITTED).exclude(pk__in=_held())
+    digests = list(free.order_by("sha256").values_list("sha256", flat=True))
     Artifact.objects.filter(sha256__in=digests).update(state=ArtifactState.DESTROYED)
     transaction.on_commit(lambda: carry_out(digests))
     return digests

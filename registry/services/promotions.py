@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from django.db import transaction
+import logging
+
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from registry.access import SYSTEM, Act, Caller, require
-from registry.choices import PromotionState, VersionStatus
+from registry.choices import PromotionState
 from registry.errors import Conflict, RegistryError
-from registry.models import Promotion
+from registry.models import Alias, Promotion
 from registry.selectors import engines
 from registry.services import aliases, audit
+
+log = logging.getLogger(__name__)
 
 
 def advance() -> int:
@@ -18,33 +22,51 @@ def advance() -> int:
     waiting = Promotion.objects.filter(state=PromotionState.WAITING).select_related(
         "alias__version", "alias__adapter__team", "version__base_version__base_model", "version__adapter__team"
     )
-    return sum(_advance(promotion) for promotion in waiting)
+    moved = 0
+    for promotion in waiting:
+        try:
+            moved += _advance(promotion)
+        except IntegrityError:  # the others go on, and the next round sees what changed
+            log.exception("promotion %s of %s", promotion.pk, promotion.version.address)
+    return moved
 
 
 def _advance(promotion: Promotion) -> bool:
-    problem = _impossible(promotion)
-    if problem:
-        _finish(promotion, PromotionState.FAILED, problem)
+    """1 does it make sense still, and has an engine the version 2 lock alias and version 3 look again 4 flip."""
+    problem = engines.problem_with(promotion.version)
+    if problem is None and _impossible(promotion) is None and not engines.ready_for(promotion.version):
         return False
-    if not engines.ready_for(promotion.version):
-        return False
-    try:
-        with transaction.atomic():
-            if not _finish(promotion, PromotionState.DONE, "moved"):
-                return False
-            by = SYSTEM.behalf(promotion.asked_by)
-            aliases.flip(by=by, alias=promotion.alias, version=promotion.version, reason=promotion.reason)
-    except RegistryError:
-        return False  # Somebody moved the alias meanwhile; the next round sees the new state.
-    return True
+    with transaction.atomic():
+        alias = aliases.lock(Alias.objects.filter(pk=promotion.alias_id))
+        problem = problem or ("the alias was deleted" if alias is None else _unservable(promotion))
+        if alias is None or problem:
+            _finish(promotion, PromotionState.FAILED, problem or "")
+            return False
+        if not _finish(promotion, PromotionState.DONE, "moved"):
+            return False
+        by = SYSTEM.behalf(promotion.asked_by)
+        aliases.flip(by=by, alias=alias, version=promotion.version, reason=promotion.reason)
+        return True
 
 
 def _impossible(promotion: Promotion) -> str | None:
+    """As the row was read: what has ended since is found under lock."""
     if promotion.alias.deleted_at is not None:
         return "the alias was deleted"
-    if promotion.version.status != VersionStatus.READY:
-        return f"{promotion.version.address} is {promotion.version.status}"
-    return engines.problem_with(promotion.version)
+    try:
+        aliases.check_servable(promotion.version, promotion.alias.adapter)
+    except RegistryError as error:
+        return error.message
+    return None
+
+
+def _unservable(promotion: Promotion) -> str | None:
+    """Locked: what is servable stays so until the alias has moved."""
+    try:
+        aliases.lock_servable([promotion.version], promotion.alias.adapter)
+    except RegistryError as error:
+        return error.message
+    return None
 
 
 def _finish(promotion: Promotion, state: PromotionState, outcome: str) -> bool:

@@ -30,7 +30,7 @@ from registry.models import (
     TrainingSpec,
 )
 from registry.selectors import addresses
-from registry.services import gates, jobs
+from registry.services import aliases, gates, jobs
 
 BYTES_PER_TOKEN = 3.0  # before a worker has counted: a text's bytes for each token, on the small side
 
@@ -66,6 +66,7 @@ def plan(*, by: Caller, request: Request) -> Plan:
     """Check a request whole; raises what is wrong with it."""
     require(by, Act.TRAIN, request.adapter.team)
     if request.promote_to:
+        aliases.check_name(request.promote_to, param="promote_to")
         require(by, Act.PUBLISH, request.adapter.team)
     base = _base(request)
     _check_datasets(request)

@@ -95,6 +95,8 @@ def restore(*, by: Caller, version: AdapterVersion, reason: str) -> AdapterVersi
 def _end(by: Caller, version: AdapterVersion, target: VersionStatus, reason: str) -> AdapterVersion:
     require(by, Act.PUBLISH, version.adapter.team)
     with transaction.atomic():
+        # Whoever points an alias or a slot at it waits here, and finds its new status.
+        AdapterVersion.objects.select_for_update(no_key=True).values_list("pk", flat=True).get(pk=version.pk)
         if target in (VersionStatus.ARCHIVED, VersionStatus.WITHDRAWN):
             _refuse_in_use(version, target)
         before = move_status(version, VERSION_TRANSITIONS, target, status_reason=reason)

@@ -5,7 +5,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from registry.access import SYSTEM
-from registry.models import AliasHistory, ServingInstance
+from registry.models import AliasHistory, AuditEvent, BaseVersion, Promotion, ServingInstance
 from registry.services import assignments, clients, promotions
 from registry.services.assignments import Target
 from tests.make import make_version
@@ -106,3 +106,39 @@ def test_the_database_refuses_a_rewritten_history(api, versions):
             AliasHistory.objects.filter(pk=row.pk).update(**change)
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM registry_aliashistory")
+
+
+def test_it_records_that_a_promotion_was_superseded(api, versions, world):
+    move(api("alice"), 1)
+    hang_a_client_on(world, versions[0].aliases.get())
+    move(api("alice"), 2)
+    move(api("alice"), 2, force=True)
+    event = AuditEvent.objects.get(action="promotion.cancelled")
+    assert (event.object, event.after["version"]) == ("alias:health/triage@production", 2)
+    assert "superseded" in event.reason
+
+
+def test_a_promotion_fails_where_its_base_was_retired(api, versions, world):
+    move(api("alice"), 1)
+    hang_a_client_on(world, versions[0].aliases.get())
+    move(api("alice"), 2)
+    engine_with(versions[1])
+    BaseVersion.objects.update(status="retired")
+    assert promotions.advance() == 0
+    promotion = Promotion.objects.get()
+    assert (promotion.state, "retired" in promotion.outcome) == ("failed", True)
+
+
+def test_one_promotion_that_breaks_stops_no_other(api, versions, world, monkeypatch):
+    move(api("alice"), 1)
+    hang_a_client_on(world, versions[0].aliases.get())
+    move(api("alice"), 2)
+    engine_with(versions[1])
+    monkeypatch.setattr(promotions.aliases, "flip", lambda **_: AliasHistory.objects.create(valid_from=None))
+    assert promotions.advance() == 0
+    assert Promotion.objects.get().state == "waiting"
+
+
+def test_a_name_of_digits_would_be_taken_for_a_number(api, versions):
+    answer = move(api("alice"), 1, alias="2024")
+    assert (answer.status_code, answer.json()["param"]) == (422, "alias")

@@ -6,7 +6,10 @@ import pytest
 from django.utils import timezone
 
 from registry.access import SYSTEM
-from registry.services import aliases
+from registry.errors import Conflict
+from registry.models import Assignment, AuditEvent, BaseVersion, ServingInstance
+from registry.selectors import serving
+from registry.services import aliases, assignment_moves, assignments, version_states
 from tests.make import make_version
 
 CLIENT = "/api/v1/clients/health/st-olaf"
@@ -154,3 +157,99 @@ def test_it_shows_a_key_once_and_revokes_it(client):
     assert made["key"].startswith("plc_")
     assert client.delete(f"{CLIENT}/keys/{made['id']}").status_code == 204
     assert client.get(f"{CLIENT}/keys").json()["results"] == []
+
+
+def engine_with(*versions):
+    loaded = [{"version": v.pk, "address": v.address, "digest": v.manifest_id} for v in versions]
+    values = {"base_version": versions[0].base_version, "loaded": loaded, "last_tick": timezone.now()}
+    ServingInstance.objects.update_or_create(url="http://127.0.0.1:1", defaults=values)
+
+
+@pytest.fixture
+def waiting(client, versions):
+    """The answer to a rollback onto version 1, which no engine holds any more."""
+    assign(client, version=1)
+    assign(client, version=2)
+    engine_with(versions[1])
+    return client.post(f"{SLOT}/rollback", {"reason": "worse"}, format="json")
+
+
+def test_it_waits_for_an_engine_before_it_goes_back(client, versions, waiting):
+    told = waiting.json()
+    assert (waiting.status_code, told["version"], told["move"]["version"]) == (202, 2, 1)
+    assert versions[0] in serving.wanted(versions[0].base_version)
+    assert (assignment_moves.advance(), digest_at(client)) == (0, versions[1].manifest_id)
+    engine_with(*versions)
+    assert (assignment_moves.advance(), digest_at(client)) == (1, versions[0].manifest_id)
+    move = client.get(f"{CLIENT}/moves/{told['move']['id']}").json()
+    assert (move["state"], move["reason"]) == ("done", "moved")
+
+
+def test_it_waits_for_an_engine_before_it_assigns_another(client, versions):
+    assign(client, version=1)
+    engine_with(versions[0])
+    assert assign(client, version=2).status_code == 202
+    engine_with(*versions)
+    assert assign(client, version=2).status_code == 200
+    assert assignment_moves.advance() == 0
+
+
+@pytest.mark.parametrize("act", ["assign", "end"])
+def test_a_move_that_waits_gives_way(client, versions, waiting, act):
+    assert assign(client, version=2).status_code == 200 if act == "assign" else client.delete(SLOT)
+    engine_with(*versions)
+    assert assignment_moves.advance() == 0
+    move = client.get(f"{CLIENT}/moves/{waiting.json()['move']['id']}").json()
+    assert move["state"] == "cancelled"
+
+
+def test_a_move_fails_where_its_version_can_be_served_no_more(client, versions, waiting):
+    BaseVersion.objects.update(status="retired")
+    assert assignment_moves.advance() == 0
+    move = client.get(f"{CLIENT}/moves/{waiting.json()['move']['id']}").json()
+    assert (move["state"], "retired" in move["reason"]) == ("failed", True)
+
+
+def test_it_hides_a_move_from_another_team(waiting, api):
+    assert api("charlie").get(f"{CLIENT}/moves/{waiting.json()['move']['id']}").status_code == 404
+
+
+def test_it_goes_back_at_once_from_what_can_not_be_served(client, versions, world):
+    assign(client, version=1)
+    assign(client, version=2)
+    engine_with(versions[1])
+    type(versions[1]).objects.filter(pk=versions[1].pk).update(status="quarantined")
+    assert client.post(f"{SLOT}/rollback", {"reason": "x"}, format="json").status_code == 200
+
+
+def test_it_ends_what_was_only_planned(client, versions):
+    later = timezone.now() + timedelta(hours=1)
+    assign(client, version=2, starts_at=later.isoformat())
+    assert client.delete(SLOT).status_code == 204
+    gone = client.get(
+        "/api/v1/resolve", {"client": "health/st-olaf", "at": (later + timedelta(seconds=1)).isoformat()}
+    )
+    assert (gone.status_code, AuditEvent.objects.filter(action="assignment.end").count()) == (404, 1)
+    assert client.delete(SLOT).status_code == 404
+    version_states.archive(by=SYSTEM, version=versions[1], reason="nothing plans it any more")
+
+
+def test_it_reads_the_clock_once_the_slot_is_its_own(client, versions, monkeypatch):
+    assign(client, version=1)
+    real, seen = assignments.lock_slot, []
+    monkeypatch.setattr(assignments, "lock_slot", lambda slot: (seen.append(timezone.now()), real(slot))[1])
+    assign(client, version=2)
+    assert Assignment.objects.get(valid_to=None).valid_from > seen[0]
+
+
+def test_it_looks_again_at_what_it_assigns(client, versions, world):
+    """What ended between the reading of the request and the lock is refused."""
+    by, customer = world.by("alice"), versions[0].adapter.team.clients.get(name="st-olaf")
+    alias = point(world, versions[1], "candidate")
+    target = assignments.Target(versions[0].adapter, alias=alias, canary_version=versions[0], canary_percent=5)
+    BaseVersion.objects.filter(pk=versions[0].base_version_id).update(status="retired")
+    with pytest.raises(Conflict, match="retired"):
+        assignments.assign(by=by, client=customer, slot="default", target=target, reason="")
+    aliases.delete(by=SYSTEM, adapter=versions[0].adapter, name="candidate")
+    with pytest.raises(Conflict, match="deleted"):
+        assignments.assign(by=by, client=customer, slot="default", target=target, reason="")
