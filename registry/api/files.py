@@ -15,8 +15,9 @@ from django.http.response import HttpResponseBase
 from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 
+from registry.api.errors import answer
 from registry.api.views import View
-from registry.errors import Invalid, Malformed, TooLarge
+from registry.errors import Invalid, Malformed, OutOfRange, TooLarge
 from registry.selectors import stored
 
 MOST_FILES = 100
@@ -72,7 +73,9 @@ def download(request: Request, sha256: str, size: int, *, filename: str) -> Http
     start, stop = _span(request, size, tag)
     response: HttpResponseBase
     if start >= stop and size:
-        response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+        refusal = OutOfRange(f"The file has {size} bytes.", param="Range")
+        response = answer(refusal, request._request)
+        response["Content-Range"] = f"bytes */{size}"
         return response
     stored.open_bytes(sha256).close()  # a missing object must be a 404, not a broken stream
     response = StreamingHttpResponse(stored.blocks(sha256, start, stop), content_type="application/octet-stream")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
@@ -20,8 +21,11 @@ def readyz(_: HttpRequest) -> HttpResponse:
 
 
 def metrics(_: HttpRequest) -> HttpResponse:
-    """Prometheus' text format."""
-    return HttpResponse(selectors.metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    """Prometheus' text format; 503 when the database is away."""
+    try:
+        return HttpResponse(selectors.metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    except DatabaseError:
+        return HttpResponse("the database is away\n", status=503, content_type="text/plain")
 
 
 urlpatterns = [path("healthz", healthz), path("readyz", readyz), path("metrics", metrics)]

@@ -33,11 +33,15 @@ def stale_words(row: staleness.Stale) -> dict[str, Any]:
     }
 
 
+class StalenessQuery(serializers.Serializer[Any]):
+    team = serializers.CharField(required=False, max_length=63)
+    base_model = serializers.CharField(required=False, max_length=63)
+
+
 class Staleness(View):
-    @extend_schema(responses={200: dict[str, Any]})
+    @extend_schema(parameters=[StalenessQuery], responses={200: dict[str, Any]})
     def get(self, request: Request) -> Response:
-        query = request.query_params
-        rows = staleness.listing(self.by, team=query.get("team"), base_model=query.get("base_model"))
+        rows = staleness.listing(self.by, **self.parse(StalenessQuery, request.query_params))
         return Response({"results": [stale_words(row) for row in rows], "next": None, "previous": None})
 
 
