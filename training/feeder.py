@@ -96,6 +96,7 @@ class Hourly:
 PARTS: list[Callable[[], object]] = [
     tick,
     reclaim,
+    jobs.expire,
     send,
     promotions.advance,
     assignment_moves.advance,

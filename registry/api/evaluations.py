@@ -35,6 +35,7 @@ class EvaluationOut(serializers.ModelSerializer[Evaluation]):
     on_base = serializers.CharField(source="on_base.address")
     dataset = serializers.CharField(source="dataset_version.address")
     job = serializers.CharField(source="job_id")
+    state = serializers.CharField(source="phase")
     error = serializers.SerializerMethodField()
 
     class Meta:
@@ -77,7 +78,7 @@ class Evaluations(View):
             on_base=services.base_for(bases, on_base),
         )
         results = EvaluationOut(selectors.of_job(job), many=True).data
-        return self.one({"job": str(job.pk), "state": job.state, "results": results}, 202)
+        return self.one({**results[0], "job": str(job.pk), "state": job.state, "results": results}, 202)
 
     def _subject(self, text: str) -> AdapterVersion | BaseVersion:
         """`team/adapter@3`, or a base version."""

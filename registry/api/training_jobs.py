@@ -104,7 +104,7 @@ class TrainingJobOut(serializers.ModelSerializer[Job]):
         fields = [
             "id", "team", "state", "attempt", "queue_position", "progress", "adapter", "dataset", "base", "recipe",
             "recipe_sha256", "gate", "gate_result", "promote_to", "result", "metrics", "cost", "error", "retry_of",
-            "priority", "created_at", "started_at", "finished_at",
+            "priority", "deadline", "created_at", "started_at", "finished_at",
         ]  # fmt: skip
 
     def get_base(self, row: Job) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from registry.choices import JobState, Split
+from registry.choices import HELD_JOB_STATES, JobState, Split
 from registry.models.adapters import AdapterVersion
 from registry.models.base import TimestampedModel
 from registry.models.base_models import BaseVersion
@@ -33,3 +33,9 @@ class Evaluation(TimestampedModel):
 
     class Meta:
         indexes = [models.Index(fields=["adapter_version", "-id"], name="evaluation_of_version")]
+
+    @property
+    def phase(self) -> str:
+        """`running` while its job is; the row itself is written once, when the job ends."""
+        waits = self.state == JobState.QUEUED and self.job.state in HELD_JOB_STATES
+        return JobState.RUNNING if waits else self.state

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from registry.access import Act, Caller, fetch, visible
+from registry.choices import HELD_JOB_STATES, JobState
 from registry.errors import Conflict
 from registry.models import BaseVersion, DatasetVersion, Evaluation, Job, Manifest
 
@@ -23,7 +24,15 @@ def listing(by: Caller, *, job: int | None = None, split: str = "", state: str =
     rows = visible(by, Evaluation.objects.select_related(*ROWS), team="job__team")
     rows = rows.filter(job=job) if job else rows
     rows = rows.filter(split=split) if split else rows
-    return rows.filter(state=state) if state else rows
+    return rows.filter(_in_phase(state)) if state else rows
+
+
+def _in_phase(state: str) -> Q:
+    """As `Evaluation.phase` says it."""
+    held = Q(state=JobState.QUEUED, job__state__in=HELD_JOB_STATES)
+    if state == JobState.RUNNING:
+        return held
+    return Q(state=state) & ~held if state == JobState.QUEUED else Q(state=state)
 
 
 def one(by: Caller, pk: int | str) -> Evaluation:

@@ -135,8 +135,9 @@ def _follow_training(by: Caller, campaign: Campaign, item: CampaignItem, job: Jo
 
 
 def _fits(old: AdapterVersion, campaign: Campaign) -> bool:
-    """Whether the old weights can load on the target at all."""
-    return old.base_version.shape_fingerprint == campaign.target.shape_fingerprint
+    """Whether the old version can be measured on the target at all: its weights load there, and may be used."""
+    loads = old.base_version.shape_fingerprint == campaign.target.shape_fingerprint
+    return loads and old.status in evaluations.MEASURABLE
 
 
 def _follow_evaluation(by: Caller, campaign: Campaign, item: CampaignItem, job: Job) -> None:

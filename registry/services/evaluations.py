@@ -8,11 +8,12 @@ from typing import Any
 from django.db import transaction
 
 from registry.access import Act, Caller, require
-from registry.choices import DatasetStatus, JobKind, JobState, Split
+from registry.choices import DatasetStatus, JobKind, JobState, Split, VersionStatus
 from registry.errors import Conflict, Invalid
 from registry.models import AdapterVersion, BaseVersion, DatasetVersion, Evaluation, Job, Team
 from registry.services import jobs
 
+MEASURABLE = (VersionStatus.READY, VersionStatus.ARCHIVED)
 METRICS = ("loss", "perplexity", "bits_per_byte", "token_accuracy", "rows", "tokens")
 
 
@@ -70,6 +71,9 @@ def _check(
         if dataset.status != DatasetStatus.READY:
             raise Conflict(f"{dataset.address} is {dataset.status}, not ready.", param="datasets")
     for subject in subjects:
+        if subject is not None and subject.status not in MEASURABLE:
+            message = f"{subject.address} is {subject.status}; what is ready or archived can be measured."
+            raise Conflict(message, param="subjects", code="version_not_ready")
         if subject is not None and subject.base_version.shape_fingerprint != base.shape_fingerprint:
             message = f"{subject.address} can't load on {base.address}: the shapes differ."
             raise Conflict(message, param="subjects", code="shape_differs")

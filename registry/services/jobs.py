@@ -188,6 +188,15 @@ def release(attempt: Attempt) -> None:
         add_event(attempt.job, "requeued", {"code": "worker_stopped"})
 
 
+def postpone(attempt: Attempt, *, code: str, message: str) -> None:
+    """The store is away or full: back to the queue, with no try lost, and not sent again at once."""
+    error = {"code": code, "message": message[:2000], "param": None, "retryable": True}
+    error["class"] = FailureClass.INFRASTRUCTURE
+    with transaction.atomic():
+        _write(attempt, **{**_requeued(), "lost_attempts": F("lost_attempts"), "sent_at": Now()}, error=error)
+        add_event(attempt.job, "requeued", error)
+
+
 # What people do -------------------------------------------------------------------------------------
 
 
@@ -246,6 +255,28 @@ def reclaim() -> int:
                 pk=job.pk, attempt=job.attempt, state__in=HELD_JOB_STATES, lease_until__lt=Now()
             )
             count += _give_up(job, expired)
+    return count
+
+
+def expire() -> int:
+    """Jobs that did not end in time fail; a worker that is at one learns it at its next heartbeat.
+
+    What is being committed is let go on: it has all but ended.
+    """
+    late = Job.objects.filter(deadline__lt=Now(), state__in=(JobState.QUEUED, JobState.CLAIMED, JobState.RUNNING))
+    count = 0
+    for job in late.select_related("team", "created_by"):
+        error = {
+            "code": "deadline_passed",
+            "message": f"It did not end before its deadline, {job.deadline:%Y-%m-%d %H:%M:%S} UTC.",
+            "param": "deadline",
+            "retryable": False,
+            "class": FailureClass.USER,
+        }
+        with transaction.atomic():
+            if late.filter(pk=job.pk).update(state=JobState.FAILED, error=error, **_ended()):
+                _close(job, "failed", error)
+                count += 1
     return count
 
 

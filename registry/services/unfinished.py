@@ -5,18 +5,24 @@ from __future__ import annotations
 from django.utils import timezone
 
 from registry.access import SYSTEM
-from registry.choices import BaseStatus, DatasetStatus, VersionStatus
-from registry.models import AdapterVersion, BaseVersion, DatasetVersion, Job, Manifest
+from registry.choices import BaseStatus, DatasetStatus, JobState, VersionStatus
+from registry.models import AdapterVersion, BaseVersion, DatasetVersion, Evaluation, Job, Manifest
 from registry.services import audit, destruction
 
 
 def end(job: Job, reason: str) -> None:
     """Call it in the transaction of the job's final state; harmless where nothing waits for the job."""
     _end_bases(job, reason)
+    _end_evaluations(job)
     # Nothing of what was refused is kept.
     ended = [*_end_datasets(job, reason), *_end_adapters(job, reason)]
     if ended:
         destruction.condemn(ended)
+
+
+def _end_evaluations(job: Job) -> None:
+    ended = Job.objects.values_list("state", flat=True).get(pk=job.pk)
+    Evaluation.objects.filter(job=job, state=JobState.QUEUED).update(state=ended)
 
 
 def _end_bases(job: Job, reason: str) -> None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
+import pytest
+from django.utils import timezone
+
+from registry.choices import FailureClass
 from registry.models import Evaluation, Job
+from registry.services import jobs
 from tests.make import make_base_version, make_dataset_version, make_version
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -65,3 +70,46 @@ def test_others_see_nothing_of_it(api, body):
     assert api("charlie").get(f"{PATH}/{told['results'][0]['id']}").status_code == 404
     assert api("charlie").get(PATH).json()["results"] == []
     assert len(api("bob").get(f"{PATH}?job={told['job']}").json()["results"]) == 2
+
+
+def test_it_answers_with_an_evaluation(api, body):
+    told = post(api, body).json()
+    one = api("bob").get(f"{PATH}/{told['id']}").json()
+    assert {name: told[name] for name in one} == one
+    assert (told["id"], told["job"]) == (told["results"][0]["id"], one["job"])
+
+
+def states(api, told):
+    return {api("bob").get(f"{PATH}/{row['id']}").json()["state"] for row in told["results"]}
+
+
+def test_it_runs_while_its_job_runs(api, body):
+    told = post(api, body).json()
+    jobs.start(jobs.claim(int(told["job"]), owner="w"))
+    assert states(api, told) == {"running"}
+    assert len(api("bob").get(f"{PATH}?state=running").json()["results"]) == 2
+    assert api("bob").get(f"{PATH}?state=queued").json()["results"] == []
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled", "lost"])
+def test_it_ends_with_its_job(api, body, end):
+    told = post(api, body).json()
+    attempt = jobs.claim(int(told["job"]), owner="w")
+    if end == "failed":
+        jobs.fail(attempt, failure=FailureClass.DATA, code="x", message="no rows")
+    elif end == "cancelled":
+        jobs.cancelled(attempt)
+    else:
+        Job.objects.update(lost_attempts=jobs.MAX_LOST, lease_until=timezone.now() - timedelta(seconds=1))
+        jobs.reclaim()
+    assert states(api, told) == {"failed" if end == "lost" else end}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [("archived", 202), ("verifying", 409), ("quarantined", 409), ("withdrawn", 409)]
+)
+def test_it_measures_only_what_was_checked_and_is_there(api, body, world, status, answer):
+    made = make_version(world.health, status=status)
+    refused = post(api, {**body, "subjects": [made.address]})
+    assert refused.status_code == answer
+    assert answer == 202 or (refused.json()["code"], refused.json()["param"]) == ("version_not_ready", "subjects")
