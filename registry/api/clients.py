@@ -242,6 +242,7 @@ class Rollback(View):
     @extend_schema(request=Reason, responses={200: AssignmentOut, 202: WaitingOut})
     def post(self, request: Request, team: str, name: str, slot: str) -> Response:
         client = addresses.client_of(self.by, Act.ASSIGN, team, name)
+        self.match(lambda: AssignmentOut(selectors.in_slot(self.by, client, slot)).data)
         made = services.rollback(by=self.by, client=client, slot=slot, **self.parse(Reason))
         return answer(self, made, slot)
 

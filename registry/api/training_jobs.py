@@ -9,7 +9,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import StreamingHttpResponse
 from django.urls import path
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -233,6 +233,7 @@ class Again(View):
         return self.one(TrainingJobOut(selectors.one(self.by, job.pk)).data, 202)
 
 
+@extend_schema_serializer(component_name="JobEvent")
 class EventOut(serializers.ModelSerializer[JobEvent]):
     class Meta:
         model = JobEvent
@@ -281,13 +282,13 @@ class Metrics(View):
             {"name": name, "points": [{"step": step, "value": value} for step, value in points]}
             for name, points in curves.items()
         ]
-        return Response({"results": results, "next": None, "previous": None})
+        return self.one({"results": results, "next": None, "previous": None})
 
 
 class Logs(View):
     @extend_schema(responses={200: dict[str, Any]})
     def get(self, request: Request, id: int) -> Response:  # noqa: A002
-        return Response({"lines": selectors.logs(selectors.one(self.by, id))})
+        return self.one({"lines": selectors.logs(selectors.one(self.by, id))})
 
 
 ONE = "training-jobs/<int:id>"

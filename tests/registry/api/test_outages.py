@@ -94,13 +94,15 @@ def full(*args, **kwargs):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("where", ["registry.api.files.TemporaryDirectory", "tempfile.NamedTemporaryFile"])
-def test_a_full_disk_is_507(api, world, store, monkeypatch, settings, where):
+@pytest.mark.parametrize(
+    "where",
+    ["registry.api.files.TemporaryDirectory", "django.core.files.uploadedfile.tempfile.NamedTemporaryFile"],
+)
+@pytest.mark.usefixtures("store")
+def test_a_full_disk_is_507(api, world, monkeypatch, settings, where):
     settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 1
     make_dataset_version(world.health)
     monkeypatch.setattr(where, full)
-    monkeypatch.setattr("django.core.files.temp.NamedTemporaryFile", full)
-    monkeypatch.setattr("django.core.files.uploadedfile.tempfile.NamedTemporaryFile", full)
     file = SimpleUploadedFile("rows.jsonl", b'{"text": "a"}\n' * 10)
     answer = api("alice").post("/api/v1/datasets/health/notes/versions", {"file": file}, format="multipart")
     assert (answer.status_code, answer["Content-Type"]) == (507, PROBLEM)
