@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlencode, urlsplit
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
@@ -45,7 +47,26 @@ def page(view: View) -> View:
         except RegistryError as error:
             return render(request, "refused.html", {"error": error}, status=error.status)
 
-    return login_required(answer)
+    return _signed_in(answer)
+
+
+def _signed_in(view: View) -> View:
+    """A page sends a stranger to the sign-in; an island sends the whole window there.
+
+    A redirect would be followed by htmx, which would put the sign-in page into the island.
+    """
+    guarded = login_required(view)
+
+    @wraps(view)
+    def answer(request: HttpRequest, **where: Any) -> HttpResponse:
+        if request.headers.get("HX-Request") and not request.user.is_authenticated:
+            shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+            wish = f"{shown.path or '/'}{'?' if shown.query else ''}{shown.query}"
+            login = f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': wish})}"
+            return HttpResponse(status=204, headers={"HX-Redirect": login})
+        return guarded(request, **where)
+
+    return answer
 
 
 def act(view: Act) -> View:

@@ -9,8 +9,9 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.choices import FINAL_JOB_STATES, JobKind, JobState
-from registry.dashboard import charts
+from registry.dashboard import charts, recipes
 from registry.dashboard.callers import act, caller, page, paged
+from registry.selectors import evaluations, rights
 from registry.selectors import jobs as selectors
 from registry.services import jobs as services
 from registry.services import training
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from registry.models import Job
 
 SHOWN_EVENTS = 30
+COUNTED = ("stage", "rows")  # the progress of work that has no steps
 
 
 def live(job: Job | None) -> dict[str, Any]:
@@ -38,6 +40,8 @@ def live(job: Job | None) -> dict[str, Any]:
         "title": f"{name} {job.state}" if final else f"{percent} % · {name}",
         "percent": percent,
         "final": final,
+        "trains": job.kind == JobKind.TRAIN,
+        "counted": [(name, job.progress[name]) for name in COUNTED if job.progress.get(name) is not None],
         "curve": charts.curve(train, validation, steps=steps),
         "events": [event for event in selectors.events(job) if event.kind != "log"][-SHOWN_EVENTS:][::-1],
         "position": selectors.queue_position(job),
@@ -60,15 +64,45 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 @page
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    job = selectors.one(caller(request), pk)
+    by = caller(request)
+    job = selectors.one(by, pk)
+    trains = job.kind == JobKind.TRAIN
+    may = rights.may_end(by, job)
     context = {
         **live(job),
-        "trains": job.kind == JobKind.TRAIN,
-        "retryable": job.kind == JobKind.TRAIN and job.state in (JobState.FAILED, JobState.CANCELLED),
+        "trains": trains,
+        "may": may,
+        "retryable": may and trains and job.state in (JobState.FAILED, JobState.CANCELLED),
         "made": selectors.made(job),
+        "recipe": recipes.of(job.training) if trains else None,
+        "gate": job.training.gate_result if trains else None,
+        "results": _results(job),
+        "measured": evaluations.listing(by, job=job.pk).order_by("pk") if not trains else [],
         "log": selectors.logs(job)[-200:],
     }
     return render(request, "jobs/detail.html", context)
+
+
+LOSSES = {
+    "test_loss": "Test loss, new version",
+    "production_test_loss": "Test loss, production",
+    "base_test_loss": "Test loss, bare base",
+    "test_token_accuracy": "Token accuracy, new version",
+    "validation_loss": "Best validation loss",
+    "best_step": "Best step",
+    "steps": "Steps",
+    "tokens": "Tokens seen",
+    "ended": "Ended by",
+}
+
+
+def _results(job: Job) -> list[tuple[str, Any]]:
+    """What came of the job, in words; digests and addresses stand elsewhere on the page."""
+    result = job.result or {}
+    trained = result.get("training") or {}
+    found = [(words, trained[name]) for name, words in LOSSES.items() if trained.get(name) is not None]
+    others = [(name, value) for name, value in result.items() if name not in ("training", "digest")]
+    return [*found, *others]
 
 
 @page

@@ -7,9 +7,12 @@ from typing import Any
 
 import lucide
 from django import template
+from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+
+from registry.templatetags import words
 
 register = template.Library()
 
@@ -25,7 +28,7 @@ BADGES = {
     "completed": ("fresh", "circle-check"),
     "done": ("fresh", "circle-check"),
     "stale": ("stale", "triangle-alert"),
-    "superseded": ("stale", "triangle-alert"),
+    "superseded": ("archived", "history"),
     "deprecated": ("stale", "triangle-alert"),
     "refused": ("stale", "triangle-alert"),
     "quarantined": ("stale", "triangle-alert"),
@@ -45,7 +48,16 @@ BADGES = {
     "review": ("queued", "clock"),
     "failed": ("failed", "circle-x"),
     "rejected": ("failed", "circle-x"),
-    "away": ("failed", "circle-x"),
+    "away": ("failed", "unplug"),
+    "cancelled": ("archived", "ban"),
+    "rolled_back": ("archived", "undo-2"),
+    "withdrawn": ("archived", "file-x"),
+    "retired": ("archived", "power-off"),
+    "empty": ("archived", "circle-dashed"),
+    "unused": ("archived", "circle-dashed"),
+    "unassigned": ("archived", "user-x"),
+    "paused": ("archived", "circle-pause"),
+    "waived": ("archived", "bell-off"),
 }
 
 
@@ -60,15 +72,19 @@ def icon(name: str, size: int = 16) -> SafeString:
 def badge(state: Any) -> SafeString:
     """Icon + word + colour, never colour alone."""
     kind, name = BADGES.get(str(state), ("archived", "archive"))
-    return format_html('<span class="badge {}">{}{}</span>', kind, icon(name, 13), str(state).replace("_", " "))
+    return format_html('<span class="badge {}">{}{}</span>', kind, icon(name, 13), words.word(state))
+
+
+def _number(value: Any) -> float | None:
+    """A missing key of a template is an empty text, so whatever is no number is none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 @register.filter
-def bytes_of(size: float | None) -> str:
-    """1,234,567 -> 1.2 MB (powers of 1,000)."""
-    if size is None:
+def bytes_of(size: Any) -> str:
+    """1,234,567 -> 1.2 MB (powers of 1,000); a dash for what is no number."""
+    if (value := _number(size)) is None:
         return "–"
-    value = float(size)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 999.5 or unit == "TB":
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.3g} {unit}"
@@ -107,16 +123,35 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 @register.filter
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.3g} %"
+def percent(value: Any) -> str:
+    return "–" if (share := _number(value)) is None else f"{100 * share:.3g} %"
 
 
 @register.filter
-def duration(seconds: float | None) -> str:
-    """95 -> 1 min 35 s."""
-    if seconds is None:
+def count(value: Any) -> str:
+    """8030261248 -> 8.03 B, 40000 -> 40,000."""
+    if (found := _number(value)) is None:
         return "–"
-    total = round(seconds)
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
+        if found >= size:
+            return f"{found / size:.3g} {unit}"
+    return f"{found:,.0f}"
+
+
+@register.filter
+def money(amount: Any) -> str:
+    """With the currency of the installation; what is below a cent is said so."""
+    if (value := _number(amount)) is None:
+        return "–"
+    return f"under 0.01 {settings.CURRENCY}" if 0 < value < 0.01 else f"{value:,.2f} {settings.CURRENCY}"
+
+
+@register.filter
+def duration(seconds: Any) -> str:
+    """95 -> 1 min 35 s."""
+    if (value := _number(seconds)) is None:
+        return "–"
+    total = round(value)
     if total < 60:
         return f"{total} s"
     if total < 3600:
@@ -127,7 +162,29 @@ def duration(seconds: float | None) -> str:
 @register.filter
 def say(word: Any) -> str:
     """base_superseded -> base superseded."""
-    return str(word).replace("_", " ")
+    return words.word(word)
+
+
+@register.filter
+def plain(value: Any) -> str:
+    return words.plain(value)
+
+
+@register.filter
+def rule_words(rule: Any) -> str:
+    return words.rule(rule)
+
+
+@register.filter
+def named(thing: Any) -> str:
+    """adapter:health/triage@3 -> health/triage@3."""
+    return str(thing or "").partition(":")[2] or str(thing or "")
+
+
+@register.filter
+def page_of(thing: Any) -> str:
+    """Where the object of an audit event is shown; nothing where it has no page."""
+    return words.address_of(str(thing))
 
 
 @register.filter
@@ -146,12 +203,8 @@ def happened(event: Any) -> str:
     for name in shown:
         value = event.data.get(name)
         if value is not None:
-            facts.append(f"{name} {bytes_of(value) if name == 'bytes' else _plain(value)}")
+            facts.append(f"{name} {bytes_of(value) if name == 'bytes' else words.word(words.plain(value))}")
     return f"{say(event.kind)}{': ' if facts else ''}{', '.join(facts)}"
-
-
-def _plain(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 ACT_WORDS = {
