@@ -68,9 +68,9 @@ def our_curve(base: Base, examples: Examples, batches: list[Batch], recipe: Reci
     with adapted(base, linear_names(base.model), lora_config(recipe), seed=recipe.seed) as layers:
         master = Master(layers, weight_decay=0.0)
         for step, batch in enumerate(batches):
-            inputs, targets, positions = collate(examples, batch, "cpu")
+            inputs, targets, positions, segments = collate(examples, batch, "cpu")
             master.gradient.zero_()
-            loss = completion_loss(base.hidden(inputs, positions), base.head, targets)
+            loss = completion_loss(base.hidden(inputs, positions, segments), base.head, targets)
             loss.backward()  # type: ignore[no-untyped-call]
             master.clip(recipe.clip_norm)
             master.update(learning_rate_at(step, len(batches), recipe))
@@ -85,7 +85,7 @@ def peft_curve(folder: str, examples: Examples, batches: list[Batch], recipe: Re
     optimiser = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0)
     losses = []
     for step, batch in enumerate(batches):
-        inputs, targets, _ = collate(examples, batch, "cpu")
+        inputs, targets, _, _ = collate(examples, batch, "cpu")
         loss = model(input_ids=inputs, shift_labels=targets, labels=targets, use_cache=False).loss
         optimiser.zero_grad()
         loss.backward()

@@ -46,7 +46,7 @@ def completion_loss(
     labels: Tensor,
     *,
     divisor: float | None = None,
-    chunk: int = 1024,
+    chunk: int = 256,
     head_bias: Tensor | None = None,
 ) -> Tensor:
     """The summed loss of the labelled tokens over `divisor`: a float32 scalar.
@@ -69,7 +69,7 @@ def completion_loss(
 
 @torch.no_grad()
 def completion_scores(
-    hidden: Tensor, head_weight: Tensor, labels: Tensor, *, chunk: int = 1024, head_bias: Tensor | None = None
+    hidden: Tensor, head_weight: Tensor, labels: Tensor, *, chunk: int = 256, head_bias: Tensor | None = None
 ) -> Scores:
     """The sums that an evaluation adds up; arguments and errors as `completion_loss`."""
     index, targets = _labelled(hidden, head_weight, labels)
@@ -100,11 +100,10 @@ class _CompletionLoss(torch.autograd.Function):
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         for start in range(0, len(rows), chunk):
             part, target = rows[start : start + chunk], targets[start : start + chunk, None]  # (c, d), (c, 1)
-            logits = functional.linear(part, weight, bias).float()  # (c, V)
-            log_sum = logits.logsumexp(-1, keepdim=True)  # (c, 1)
-            loss += (log_sum - logits.gather(1, target)).sum()
+            logs = functional.linear(part, weight, bias).float().log_softmax(-1)  # (c, V)
+            loss -= logs.gather(1, target).sum()
             if ctx.needs_input_grad[0]:
-                slope = logits.sub_(log_sum).exp_()  # softmax, in place of the logits (c, V)
+                slope = logs.exp_()  # softmax, in place of its logarithms (c, V)
                 slope.scatter_add_(1, target, slope.new_full(target.shape, -1.0))
                 part.copy_(slope.to(part.dtype) @ weight)  # its rows are not read again: (c, d)
         if ctx.needs_input_grad[0]:

@@ -65,8 +65,9 @@ class Context:
         """
         began = time.monotonic()
         last: Event = {}
+        child = Child(spec)
         try:
-            with Child(spec) as child, self.pulse.watching(child):
+            with child, self.pulse.watching(child):
                 for last in child.events():
                     if last["event"] not in ("finished", "failed"):
                         on_event(last)

@@ -66,7 +66,8 @@ def _execute(attempt: Attempt) -> None:
     except JobFailure as failure:
         _fail(attempt, failure.failure, failure.code, failure.message, failure.param)
     except (Unavailable, StorageFull) as error:
-        _fail(attempt, FailureClass.INFRASTRUCTURE, error.code, error.message)
+        log.warning("job %s waits: %s", attempt.job.pk, error.message)
+        jobs.postpone(attempt, code=error.code, message=error.message)
     except RegistryError as error:
         _fail(attempt, FailureClass.USER, error.code, error.message, error.param)
     except Exception as error:  # a fault of ours must end the job, not the worker

@@ -56,6 +56,18 @@ def test_it_starts_another_nursery_when_one_is_killed():
     assert [event["code"] for event in ends({"task": "fly"})] == ["bad_spec"]
 
 
+def test_it_kills_a_child_that_outlived_its_nursery():
+    with Child({"task": "fly"}) as child:
+        os.kill(child.process.pid, signal.SIGSTOP)
+        nursery = forked._nursery
+        assert nursery is not None
+        nursery[0].kill()
+        nursery[0].wait()
+        child.kill()
+        with pytest.raises(ChildEnded, match="-9"):
+            list(child.events())
+
+
 def test_it_gives_each_child_a_process_group_of_its_own():
     with Child({"task": "fly"}) as child:
         os.kill(child.process.pid, signal.SIGSTOP)

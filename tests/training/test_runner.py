@@ -176,7 +176,7 @@ def test_what_a_retry_can_not_mend_fails_at_once(site: Site, kind: Any, failure:
     }
 
 
-@pytest.mark.parametrize("error", [Unavailable("The store is away."), OSError("disk"), KeyError("ours")])
+@pytest.mark.parametrize("error", [OSError("disk"), KeyError("ours")])
 def test_what_the_machine_is_to_blame_for_is_tried_three_times(site: Site, kind: Any, error: Exception):
     def work(*_: Any) -> Commit:
         raise error
@@ -187,6 +187,18 @@ def test_what_the_machine_is_to_blame_for_is_tried_three_times(site: Site, kind:
         runner.run(job.pk)
         assert site.job(job).state == expected
     assert job.error["retryable"] is True
+
+
+def test_an_outage_of_the_store_costs_no_try(site: Site, kind: Any):
+    def work(*_: Any) -> Commit:
+        raise Unavailable("The store is away.")
+
+    kind(work)
+    job = site.queue("sweep")
+    for _ in range(jobs.MAX_LOST + 1):
+        runner.run(job.pk)
+        assert (site.job(job).state, job.error["message"]) == (JobState.QUEUED, "The store is away.")
+    assert job.pk not in jobs.due()  # nor is it sent again at once
 
 
 def test_progress_between_losses_forgives_them(site: Site, kind: Any):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from registry.models import AdapterVersion, TrainingSpec
 
 FLUSH_SECONDS = 0.5
+CHECKPOINT_FILES = {"state.json", "state.safetensors"}
 METRICS = {"loss": "loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm"}
 
 
@@ -94,7 +95,12 @@ class Watcher:
         self.context.event(event["event"], {k: v for k, v in event.items() if k != "event"})
 
     def _checkpoint(self, event: Event) -> None:
-        files = artifacts.upload_folder(Path(event["path"]))
+        try:
+            files = artifacts.upload_folder(Path(event["path"]))
+        except FileNotFoundError:
+            return  # the child is ahead and has dropped it
+        if not files.keys() >= CHECKPOINT_FILES:
+            return  # likewise; a later one follows
         self.flush()  # a retry goes on behind the checkpoint, so the curve up to here is kept with it
         jobs.checkpoint_files(self.attempt, event["step"], files)
         size = sum(stored.size for stored in files.values())

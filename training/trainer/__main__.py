@@ -41,7 +41,8 @@ def main() -> int:
 def unexpected(error: Exception) -> Failure:
     """What an exception that nobody foresaw is to the user."""
     text = f"{type(error).__name__}: {error}"[:1000]
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    lacking = isinstance(error, MemoryError) or "can't allocate memory" in text  # torch's own on a CPU
+    if lacking or type(error).__name__ == "OutOfMemoryError":
         text = f"out of memory; try a smaller batch_size, gradient_checkpointing or method qlora ({text})"
         return Failure("out_of_memory", text, kind="out_of_memory", param="recipe.batch_size")
     if isinstance(error, KeyError):

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -86,12 +86,20 @@ def best_fit(rows: Sequence[int], lengths: Sequence[int], width: int) -> list[Li
     return lines
 
 
-def collate(examples: Examples, batch: Batch, device: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs, targets and positions, each (lines, width).
+class Collated(NamedTuple):
+    """A batch as tensors, each (lines, width); `segments`: the lengths of each line's rows, where one has several.
 
-    Positions start again at every row, which is how the model's mask tells rows apart; a line's padding
-    continues its last row, behind it, so that nothing sees it.
+    Positions start again at every row: that and the segments tell rows apart. A line's padding continues its last
+    row, behind it, so that nothing sees it.
     """
+
+    inputs: Tensor
+    targets: Tensor
+    positions: Tensor
+    segments: list[list[int]] | None
+
+
+def collate(examples: Examples, batch: Batch, device: Any) -> Collated:
     width = max(sum(examples.lengths[row] for row in line) for line in batch)
     inputs = torch.zeros(len(batch), width, dtype=torch.int64)
     targets = torch.full((len(batch), width), IGNORED, dtype=torch.int64)
@@ -103,7 +111,9 @@ def collate(examples: Examples, batch: Batch, device: Any) -> tuple[Tensor, Tens
             inputs[i, at:stop], targets[i, at:stop] = examples.row(row)
             torch.arange(width - at, out=positions[i, at:])
             at = stop
-    return inputs.to(device), targets.to(device), positions.to(device)
+    packed = any(len(line) > 1 for line in batch)
+    segments = [[examples.lengths[row] for row in line] for line in batch] if packed else None
+    return Collated(inputs.to(device), targets.to(device), positions.to(device), segments)
 
 
 def by_length(lengths: Sequence[int], tokens: int) -> list[Batch]:

@@ -16,8 +16,8 @@ from training.trainer.base import (
     load_tokenizer,
     next_token,
     pick_device,
+    probe_of,
     probe_prompt,
-    top,
 )
 from training.trainer.data import Examples, Reading, encode, read_rows, tokenised
 from training.trainer.events import Channel, Failure
@@ -48,7 +48,7 @@ def probe(spec: Spec, channel: Channel) -> dict[str, Any]:
     bare = next_token(base, prompt)
     with subject_on(base, spec["adapter"], name="the adapter"):
         told = next_token(base, prompt)
-    return {"probe": {"prompt": prompt, "logprobs": {"adapter": top(told), "base": top(bare)}}}
+    return {"probe": probe_of(base, prompt, told=told, bare=bare, method="lora")}
 
 
 def tokens(spec: Spec, channel: Channel) -> dict[str, Any]:

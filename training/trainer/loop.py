@@ -22,7 +22,7 @@ from training.trainer.events import Channel, Failure
 from training.trainer.master import Master, learning_rate_at
 from training.trainer.scores import measure
 
-CHUNK = 1024  # labelled tokens whose logits exist at a time
+CHUNK = 256  # labelled tokens whose logits exist at a time
 MOST_SKIPPED = 3
 
 
@@ -45,6 +45,7 @@ class Run:
     def __post_init__(self) -> None:
         recipe = self.recipe
         self.layout = layout_of(recipe)
+        self.epoch_tokens = max(1, sum(self.train.lengths))
         self.steps = recipe.steps or steps_of(
             self.train.lengths, self.layout, recipe.epochs or 1.0, recipe.accumulation
         )
@@ -87,8 +88,8 @@ class Run:
 
     def _backward(self, batch: Batch, divisor: int) -> float:
         """Add the batch's gradient; its share of the step's loss."""
-        inputs, targets, positions = collate(self.train, batch, self.base.device)
-        hidden = self.base.hidden(inputs, positions)
+        inputs, targets, positions, segments = collate(self.train, batch, self.base.device)
+        hidden = self.base.hidden(inputs, positions, segments)
         loss = completion_loss(hidden, self.base.head, targets, divisor=divisor, chunk=CHUNK)
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
@@ -124,7 +125,7 @@ class Run:
         )
 
     def _epoch(self) -> float:
-        return self.state.tokens / max(1, sum(self.train.lengths))
+        return self.state.tokens / self.epoch_tokens
 
     def _validate_now(self) -> bool:
         due = self.state.step % self.recipe.validate_every == 0 or self.state.step == self.steps

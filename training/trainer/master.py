@@ -67,11 +67,13 @@ class Master:
 def learning_rate_at(step: int, steps: int, recipe: Recipe) -> float:
     """The rate of update number `step` (from 0) of `steps`: warm-up to the peak, then the schedule down to 0.
 
-    Update `warmup_steps` is the first at the full rate, and the last one is just above 0.
+    Update `warmup_steps` is the first at the full rate, and the last one is just above 0. A run that is shorter
+    than two warm-ups warms up for half of its steps: with epochs of few rows it would never reach the peak.
     """
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / (recipe.warmup_steps + 1)
+    warmup = min(recipe.warmup_steps, steps // 2)
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / (warmup + 1)
     if recipe.schedule == "constant":
         return recipe.learning_rate
-    left = (steps - step) / max(1, steps - recipe.warmup_steps)  # 1 ... 1/n
+    left = (steps - step) / max(1, steps - warmup)  # 1 ... 1/n
     return recipe.learning_rate * (left if recipe.schedule == "linear" else (1 - cos(pi * left)) / 2)

@@ -29,6 +29,8 @@ Lines = dict[int, socket.socket]  # by the child's pid
 
 def main() -> None:
     trainer.preload()
+    if sys.modules["torch"].cuda.is_initialized():
+        sys.exit("an import has started CUDA, which can't be used after a fork: find it and make it late")
     gc.freeze()  # what is imported stays shared: no collection of a child's writes into its pages
     with socket.socket(fileno=os.dup(0)) as requests:
         serve(requests)

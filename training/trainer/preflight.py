@@ -23,6 +23,7 @@ def check(base: Base, train: Examples, recipe: Recipe, names: Sequence[str], fol
     """Raises Failure with the field to change when the run can't fit on this machine."""
     _check_rows(train)
     _check_context(base, recipe)
+    _check_packing(base, recipe)
     trainable = trainable_parameters(base, recipe, names)
     _check_disk(folders, trainable)
     _check_memory(base, train, recipe, trainable)
@@ -44,6 +45,12 @@ def _check_context(base: Base, recipe: Recipe) -> None:
     if context and recipe.max_length > context:
         text = f"max_length {recipe.max_length} exceeds the base model's context of {context} tokens"
         raise Failure("too_long", text, kind="user", param="recipe.max_length")
+
+
+def _check_packing(base: Base, recipe: Recipe) -> None:
+    if recipe.packing and not base.packs:
+        text = f"{type(base.model).__name__} doesn't keep packed rows apart; set packing to false"
+        raise Failure("unsupported_packing", text, kind="user", param="recipe.packing")
 
 
 def _check_disk(folders: Sequence[str], trainable: int) -> None:

@@ -50,7 +50,7 @@ def measure(base: Base, examples: Examples, *, between: Callable[[], None] = lam
     loss_sum, correct, tokens = 0.0, 0, 0
     for batch in by_length(examples.lengths, TOKENS_AT_ONCE):
         between()
-        inputs, targets, positions = collate(examples, batch, base.device)
+        inputs, targets, positions, _ = collate(examples, batch, base.device)  # a row to a line
         one_loss, one_correct, count = completion_scores(base.hidden(inputs, positions), base.head, targets)
         loss_sum, correct, tokens = loss_sum + float(one_loss), correct + int(one_correct), tokens + int(count)
     return Scores(loss_sum, correct, tokens, len(examples))

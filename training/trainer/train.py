@@ -20,7 +20,7 @@ from lora.peft_format import load_into, read_adapter, save_adapter
 from lora.quantize import quantize_nf4
 from registry.recipes import Recipe
 from training.trainer import checkpoint, preflight
-from training.trainer.base import DTYPES, Base, adapted, load_base, next_token, pick_device, probe_prompt, top
+from training.trainer.base import DTYPES, Base, adapted, load_base, next_token, pick_device, probe_of, probe_prompt
 from training.trainer.data import Examples, Reading, encode, read_rows
 from training.trainer.events import Channel, Failure
 from training.trainer.loop import Run
@@ -65,7 +65,7 @@ def train(spec: Spec, channel: Channel) -> dict[str, Any]:
         "best_step": run.state.best_step,
         "seconds": round(time.monotonic() - began, 3),
         "device": device_name(base.device),
-        "probe": {"prompt": prompt, "logprobs": {"adapter": top(told), "base": top(bare)}},
+        "probe": probe_of(base, prompt, told=told, bare=bare, method=recipe.method),
     }
 
 
@@ -126,8 +126,18 @@ def _run(
     identity = identity_of(spec, recipe)
     run = Run(base, master, training, validation, recipe, channel, Path(spec["checkpoints"]), identity)
     if spec.get("resume"):
-        run.state, run.best = checkpoint.restore(spec["resume"], master, identity=identity)
+        _resume(spec["resume"], run)
     return run
+
+
+def _resume(folder: str, run: Run) -> None:
+    """Go on from a checkpoint; one that can't be read costs the steps before it, not the run."""
+    try:
+        run.state, run.best = checkpoint.restore(folder, run.master, identity=run.identity)
+    except Failure as failure:
+        if failure.code != "bad_checkpoint":
+            raise
+        run.channel.emit("warning", code=failure.code, message=f"{failure.message}; the run begins anew")
 
 
 def identity_of(spec: Spec, recipe: Recipe) -> str:

@@ -61,8 +61,8 @@ def test_it_continues_a_stream_from_its_cursor() -> None:
 def test_it_gives_a_packed_batch_the_sum_of_the_single_losses(base: Base) -> None:
     examples = examples_of(base)
     batch = best_fit(range(len(examples)), examples.lengths, 64)
-    inputs, targets, positions = collate(examples, batch, "cpu")
-    packed = completion_loss(base.hidden(inputs, positions), base.head, targets, divisor=1)
+    inputs, targets, positions, segments = collate(examples, batch, "cpu")
+    packed = completion_loss(base.hidden(inputs, positions, segments), base.head, targets, divisor=1)
     singles = sum(
         completion_loss(base.hidden(one[None]), base.head, two[None], divisor=1)
         for one, two in map(examples.row, range(len(examples)))
@@ -73,6 +73,6 @@ def test_it_gives_a_packed_batch_the_sum_of_the_single_losses(base: Base) -> Non
 
 def test_it_gives_a_padded_batch_the_sum_of_the_single_losses(base: Base) -> None:
     examples = examples_of(base)
-    inputs, targets, positions = collate(examples, [[row] for row in range(len(examples))], "cpu")
-    padded = completion_loss(base.hidden(inputs, positions), base.head, targets, divisor=1)
+    inputs, targets, positions, segments = collate(examples, [[row] for row in range(len(examples))], "cpu")
+    padded = completion_loss(base.hidden(inputs, positions, segments), base.head, targets, divisor=1)
     assert float(padded) == pytest.approx(measure(base, examples).loss_sum, rel=1e-5)
