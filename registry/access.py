@@ -92,8 +92,6 @@ def teams(by: Caller, act: Act = Act.READ) -> QuerySet[Team]:
         return Team.objects.filter(pk=by.token.team_id) if has_scope else Team.objects.none()
     if by.user is None:
         raise Unauthenticated("Sign in or send an API token.")
-    if by.user.is_staff and act is Act.READ:
-        return Team.objects.all()
     return Team.objects.filter(memberships__user=by.user, memberships__role__in=roles_allowing(act))
 
 
@@ -144,6 +142,11 @@ def require_scope(by: Caller, act: Act) -> None:
     scope = TABLE[act][1]
     if by.token is not None and scope not in by.token.scopes:
         raise Forbidden(f"This token lacks the scope '{scope}'; mint one that has it.", code="missing_scope")
+
+
+def administers(by: Caller) -> bool:
+    """Whether it may look after the installation: its base models and teams, not what the teams own."""
+    return by.administrator and (by.token is None or TABLE[Act.INSTALL][1] in by.token.scopes)
 
 
 def require_administrator(by: Caller) -> None:

@@ -51,7 +51,7 @@ class Me(View):
     @extend_schema(responses={200: dict[str, Any]})
     def get(self, request: Request) -> Response:
         by = self.by
-        team = by.token.team if by.token else selectors.listing(by).first()
+        team = selectors.home(by)
         role = role_in(by.person, team) if by.person and team else None
         body: dict[str, Any] = {
             "token": {"id": str(by.token.pk), "name": by.token.name, "prefix": by.token.prefix}
@@ -80,11 +80,11 @@ class Teams(View):
 class OneTeam(View):
     @extend_schema(responses={200: TeamOut})
     def get(self, request: Request, team: str) -> Response:
-        return self.one(TeamOut(selectors.team(self.by, Act.READ, team)).data)
+        return self.one(TeamOut(selectors.looked_after(self.by, Act.READ, team)).data)
 
     @extend_schema(request=TeamChange, responses={200: TeamOut})
     def patch(self, request: Request, team: str) -> Response:
-        row = selectors.team(self.by, Act.ADMIN, team)
+        row = selectors.looked_after(self.by, Act.ADMIN, team)
         self.match(lambda: TeamOut(row).data)
         return self.one(TeamOut(services.rename(by=self.by, team=row, **self.parse(TeamChange))).data)
 
@@ -92,11 +92,11 @@ class OneTeam(View):
 class Members(View):
     @extend_schema(responses={200: MemberOut(many=True)})
     def get(self, request: Request, team: str) -> Response:
-        return self.page(selectors.members(self.by, selectors.team(self.by, Act.READ, team)), MemberOut)
+        return self.page(selectors.members(self.by, selectors.looked_after(self.by, Act.READ, team)), MemberOut)
 
     @extend_schema(request=MemberIn, responses={201: MemberOut})
     def post(self, request: Request, team: str) -> Response:
-        row = selectors.team(self.by, Act.ADMIN, team)
+        row = selectors.looked_after(self.by, Act.ADMIN, team)
         data = self.parse(MemberIn)
         member = services.set_member(by=self.by, team=row, email=data["user"], role=Role(data["role"]))
         return self.one(MemberOut(member).data, 201)
@@ -105,7 +105,7 @@ class Members(View):
 class OneMember(View):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, team: str, user: str) -> Response:
-        services.remove_member(by=self.by, team=selectors.team(self.by, Act.ADMIN, team), email=user)
+        services.remove_member(by=self.by, team=selectors.looked_after(self.by, Act.ADMIN, team), email=user)
         return Response(status=204)
 
 

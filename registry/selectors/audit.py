@@ -8,16 +8,18 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from registry.access import Act, Caller, require_scope, seen_teams
+from registry.access import Act, Caller, administers, require_scope, seen_teams
 from registry.models import AuditEvent
 
 
 def listing(by: Caller, filters: Mapping[str, Any]) -> QuerySet[AuditEvent]:
-    """Events of the caller's teams, and those of no team (base models)."""
+    """Events of the caller's teams and of base models; for an administrator all those that have no team."""
     require_scope(by, Act.READ)
     rows = AuditEvent.objects.select_related("team", "seal")
-    # What happens to base models has no team and concerns every one.
-    mine = rows.filter(Q(team__in=seen_teams(by)) | Q(team__isnull=True))
+    common = Q(team__isnull=True)
+    if not administers(by):
+        common &= Q(action__startswith="base_")  # base models concern every team, accounts don't
+    mine = rows.filter(Q(team__in=seen_teams(by)) | common)
     return _filtered(mine, filters)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from registry.access import SYSTEM, Caller
-from registry.choices import Role, Scope
+from registry.choices import Scope
 from registry.errors import Conflict
 from registry.models import Team, User
 from registry.services import audit, teams, tokens
@@ -42,7 +42,6 @@ def bootstrap(*, email: str, team: str, name: str) -> Bootstrapped:
         user = User.objects.create_superuser(email, password)
         audit.record(SYSTEM, "user.create", f"user:{user.email}", after={"administrator": True})
         row = teams.create(by=Caller(user=user), slug=team, name=name)
-        teams.set_member(by=SYSTEM, team=row, email=user.email, role=Role.OWNER)
         _, text = tokens.mint(
             by=Caller(user=user), team=row, name="bootstrap", scopes=Scope.values, expires_at=None
         )

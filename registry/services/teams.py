@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 
-from registry.access import Act, Caller, require, require_administrator
+from registry.access import Act, Caller, administers, require, require_administrator
 from registry.choices import Role
 from registry.errors import Conflict, NotFound
 from registry.models import Client, Membership, Team, User
@@ -12,20 +12,22 @@ from registry.services import audit
 
 
 def create(*, by: Caller, slug: str, name: str) -> Team:
-    """A team, with the built-in client `internal` on which its own traffic is booked."""
+    """A team that its maker owns, with the built-in client `internal` on which its own traffic is booked."""
     require_administrator(by)
     try:
         with transaction.atomic():
             team = Team.objects.create(slug=slug, name=name)
             Client.objects.create(team=team, name="internal", builtin=True)
             audit.record(by, "team.create", f"team:{slug}", team=team, after={"slug": slug, "name": name})
+            if by.person is not None:
+                set_member(by=by, team=team, email=by.person.email, role=Role.OWNER)
             return team
     except IntegrityError as error:
         raise Conflict(f"There is a team '{slug}' already.", param="slug", code="exists") from error
 
 
 def rename(*, by: Caller, team: Team, name: str) -> Team:
-    require(by, Act.ADMIN, team)
+    _require_owner(by, team)
     with transaction.atomic():
         before = {"name": team.name}
         Team.objects.filter(pk=team.pk).update(name=name)
@@ -36,7 +38,7 @@ def rename(*, by: Caller, team: Team, name: str) -> Team:
 
 def set_member(*, by: Caller, team: Team, email: str, role: Role) -> Membership:
     """Add a person who has an account, or change the role."""
-    require(by, Act.ADMIN, team)
+    _require_owner(by, team)
     user = User.objects.filter(email=email.lower()).first()
     if user is None:
         raise NotFound(f"Nobody here has the address {email}; an administrator makes the account.", param="user")
@@ -52,7 +54,7 @@ def set_member(*, by: Caller, team: Team, email: str, role: Role) -> Membership:
 
 
 def remove_member(*, by: Caller, team: Team, email: str) -> None:
-    require(by, Act.ADMIN, team)
+    _require_owner(by, team)
     with transaction.atomic():
         member = Membership.objects.filter(team=team, user__email=email.lower()).select_related("user").first()
         if member is None:
@@ -60,6 +62,12 @@ def remove_member(*, by: Caller, team: Team, email: str) -> None:
         _keep_an_owner(team, member.user)
         audit.record(by, "member.remove", f"user:{email}", team=team, before={"role": member.role})
         member.delete()
+
+
+def _require_owner(by: Caller, team: Team) -> None:
+    """An owner, or an administrator: a team's first members come from outside."""
+    if not administers(by):
+        require(by, Act.ADMIN, team)
 
 
 def _keep_an_owner(team: Team, leaving: User) -> None:

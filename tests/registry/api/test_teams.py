@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from registry.models import AuditEvent
+from tests.world import token
 
 
 def test_it_says_who_a_token_is(api):
@@ -56,3 +59,38 @@ def test_it_records_who_changed_a_team(api):
 def test_it_refuses_a_change_of_what_was_changed_meanwhile(api):
     answer = api("alice").patch("/api/v1/teams/health", {"name": "N"}, format="json", HTTP_IF_MATCH='"old"')
     assert answer.status_code == 412
+
+
+@pytest.fixture
+def legal(api):
+    """A team that the administrator made a moment ago."""
+    api("admin").post("/api/v1/teams", {"slug": "legal", "name": "Legal"}, format="json")
+    return "/api/v1/teams/legal"
+
+
+def test_whoever_makes_a_team_owns_it(api, legal):
+    members = api("admin").get(f"{legal}/members").json()["results"]
+    assert [(member["user"], member["role"]) for member in members] == [("admin@example.org", "owner")]
+
+
+def test_an_administrator_looks_after_every_team(api, legal):
+    assert api("admin").get("/api/v1/teams/finance").status_code == 200
+    renamed = api("admin").patch("/api/v1/teams/finance", {"name": "Money"}, format="json")
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "Money")
+    body = {"user": "bob@example.org", "role": "owner"}
+    assert api("admin").post(f"{legal}/members", body, format="json").status_code == 201
+    assert api("admin").delete(f"{legal}/members/admin@example.org").status_code == 204
+    assert api("alice").get(legal).status_code == 404
+
+
+def test_an_administrators_token_without_admin_stays_in_its_team(api, world, legal):
+    client = api(None)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token(world, 'admin', world.health, 'read')}")
+    assert client.get(legal).status_code == 404
+    assert [team["slug"] for team in client.get("/api/v1/teams").json()["results"]] == ["health"]
+
+
+def test_it_tells_an_administrator_its_own_team(api, world):
+    client = api(None)
+    client.force_login(world.admin)
+    assert client.get("/api/v1/me").json()["team"] == "health"
