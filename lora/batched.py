@@ -2,14 +2,15 @@ r"""One base, many adapters in one batch.
 
 Each wrapped linear holds N adapters as one stack, its scale folded into B, its rank padded with zeros to r_max:
 
-    A (N, r_max, in)    B (N, out, r_max)         row 0 is zeros: the base
+    A (N, r_max, in)    Bᵀ (N, r_max, out)        row 0 is zeros: the base
     batch      slot 0    slot 1    slot 2    slot 3
     rows         4         0         4         2           stack.select(tensor([4, 0, 4, 2]))
 
     y[s] = x[s] Wᵀ + (x[s] A[rows[s]]ᵀ) B[rows[s]]ᵀ        x (slots, T, in)
 
 The rows change only when the batch does, so A and B are gathered once for it, to the largest rank among the
-chosen rows. Where all slots share one row there is nothing to gather: one plain matmul.
+chosen rows, and of a changed batch only the slots whose row changed. Where all slots share one row there is
+nothing to gather: one plain matmul. B is kept transposed: baddbmm takes twice as long over a transposed view.
 
 Source of the idea: Punica (2310.18547), S-LoRA (2311.03285).
 """
@@ -67,11 +68,12 @@ class StackedLinear(nn.Module):
         self.a: Tensor
         self.b: Tensor
         a = torch.zeros(active.count, max_rank, base.in_features, dtype=dtype, device=device)
-        b = torch.zeros(active.count, base.out_features, max_rank, dtype=dtype, device=device)
+        b = torch.zeros(active.count, max_rank, base.out_features, dtype=dtype, device=device)
         self.register_buffer("a", a, persistent=False)  # (N, r_max, in)
-        self.register_buffer("b", b, persistent=False)  # (N, out, r_max)
+        self.register_buffer("b", b, persistent=False)  # (N, r_max, out), transposed
         self.ranks = [0] * active.count  # 0: the row leaves this linear as it is
-        self._gathered: tuple[Tensor, Tensor] | None = None
+        self._gathered: tuple[Tensor, Tensor] | None = None  # A (slots, r, in) and Bᵀ (slots, r, out)
+        self._slots: list[int] = []  # the row that each of the gathered slots holds; -1: none that is still valid
         self._epoch = -1
 
     @property
@@ -94,7 +96,7 @@ class StackedLinear(nn.Module):
         self.clear_row(row)
         rank = a.shape[0]
         self.a[row, :rank].copy_(a)
-        self.b[row, :, :rank].copy_(b.float() * scale)
+        self.b[row, :rank].copy_((b.float() * scale).T)
         self.ranks[row] = rank
 
     @torch.no_grad()
@@ -104,7 +106,8 @@ class StackedLinear(nn.Module):
         self.a[row].zero_()
         self.b[row].zero_()
         self.ranks[row] = 0
-        self._epoch = -1  # what was gathered may hold the old row
+        self._slots = [-1 if held == row else held for held in self._slots]  # they hold the old row
+        self._epoch = -1
 
     def check_row(self, row: int) -> None:
         """Raises IndexError for row 0 (the base) or one beyond the stack."""
@@ -134,7 +137,7 @@ class StackedLinear(nn.Module):
         if rank == 0:
             return y
         h = x.reshape(-1, x.shape[-1]).to(self.a.dtype) @ self.a[row, :rank].T  # (slots * T, r)
-        y.view(-1, y.shape[-1]).addmm_(h.to(y.dtype), self.b[row, :, :rank].T.to(y.dtype))
+        y.view(-1, y.shape[-1]).addmm_(h.to(y.dtype), self.b[row, :rank].to(y.dtype))
         return y
 
     def _add_mixed(self, x: Tensor, y: Tensor) -> Tensor:
@@ -144,19 +147,28 @@ class StackedLinear(nn.Module):
             self._gathered, self._epoch = self._gather(), self.active.epoch
         if self._gathered is None:
             return y
-        a, b = self._gathered
-        h = torch.bmm(x.to(a.dtype), a)  # (slots, T, r)
+        a, b = (gathered[: x.shape[0]] for gathered in self._gathered)
+        h = torch.bmm(x.to(a.dtype), a.transpose(1, 2))  # (slots, T, r)
         return y.baddbmm_(h.to(y.dtype), b.to(y.dtype))  # (slots, T, out)
 
     def _gather(self) -> tuple[Tensor, Tensor] | None:
-        """Aᵀ (slots, in, r) and Bᵀ (slots, r, out) of the selected rows, r their largest rank; None if it is 0."""
-        rank = max(self.ranks[row] for row in self.active.mixed)
+        """A and Bᵀ of the selected rows, r their largest rank; None if it is 0. What is there already stays."""
+        rows = self.active.mixed
+        rank = max(self.ranks[row] for row in rows)
         if rank == 0:
             return None
-        index = torch.tensor(self.active.mixed, device=self.a.device)
-        a = self.a[:, :rank].index_select(0, index).transpose(1, 2)
-        b = self.b[:, :, :rank].index_select(0, index).transpose(1, 2)
-        return a, b
+        if self._gathered is None or self._gathered[0].shape[1] != rank or len(self._slots) < len(rows):
+            index = torch.tensor(rows, device=self.a.device)
+            self._slots = list(rows)
+            return self.a[:, :rank].index_select(0, index), self.b[:, :rank].index_select(0, index)
+        changed = [slot for slot, row in enumerate(rows) if self._slots[slot] != row]
+        if changed:
+            slots = torch.tensor(changed, device=self.a.device)
+            index = torch.tensor([rows[slot] for slot in changed], device=self.a.device)
+            for gathered, held in zip(self._gathered, (self.a, self.b), strict=True):
+                gathered.index_copy_(0, slots, held[:, :rank].index_select(0, index))
+            self._slots[: len(rows)] = rows
+        return self._gathered
 
 
 class Stack(dict[str, StackedLinear]):

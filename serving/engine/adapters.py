@@ -194,7 +194,10 @@ class Adapters:
                 self._keep(adapter)
 
     def hold(self, adapter: Adapter) -> bool:
-        """Seats a claimed adapter in a row for one more running request; False while every row is held."""
+        """Seats a claimed adapter in a row for one more running request; False while every row is held.
+
+        Raises BadAdapter where it can't be seated at all; the row is free again then.
+        """
         with self._lock:
             if adapter.row is None and not self._seat(adapter):
                 return False
@@ -213,16 +216,12 @@ class Adapters:
         row = self._take_row()
         if row is None:
             return False
-        if adapter.weights is None:
-            self._free.append(row)
-            raise BadAdapter(f"The weights of {adapter.name!r} are not in host memory")
         started = time.perf_counter()
-        for module, stack in self._stacks.items():
-            weights = adapter.weights.get(module)
-            if weights is None:
-                stack.clear_row(row)
-            else:
-                stack.set_row(row, *weights)
+        try:
+            self._fill(row, adapter)
+        except Exception as error:
+            self._free.append(row)  # whoever takes it next writes every layer of it
+            raise BadAdapter(f"{adapter.name!r} can't be put into a row: {error}") from error
         seconds = time.perf_counter() - started
         self.swaps += 1
         self.swap_seconds += seconds
@@ -230,6 +229,16 @@ class Adapters:
         adapter.row = row
         self._seated[adapter] = None
         return True
+
+    def _fill(self, row: int, adapter: Adapter) -> None:
+        if adapter.weights is None:
+            raise RuntimeError("its weights are not in host memory")
+        for module, stack in self._stacks.items():
+            weights = adapter.weights.get(module)
+            if weights is None:
+                stack.clear_row(row)
+            else:
+                stack.set_row(row, *weights)
 
     def _take_row(self) -> int | None:
         if self._free:

@@ -21,6 +21,7 @@ class Answer:
     prompt_tokens: int
     logprobs: bool
     ids_as_tokens: bool
+    usage_in_chunks: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
     characters: int = 0  # of text given out so far, for text_offset
@@ -36,17 +37,16 @@ class Answer:
 
     def opening(self) -> dict[str, Any]:
         """The first chunk of a chat: who speaks."""
-        return self._body(
-            ".chunk", [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]
-        )
+        choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+        return self._chunk(choice, 0)
 
-    def chunk(self, piece: Piece) -> dict[str, Any]:
-        """One chunk of a stream."""
+    def chunk(self, piece: Piece, generated: int) -> dict[str, Any]:
+        """One chunk of a stream; `generated` tokens so far."""
         choice: dict[str, Any] = {"index": 0, "finish_reason": piece.finish}
         choice |= {"delta": {"content": piece.text}} if self.chat else {"text": piece.text}
         choice["logprobs"] = self._logprobs(list(piece.tokens))
         self.characters += len(piece.text)
-        return self._body(".chunk", [choice])
+        return self._chunk(choice, generated)
 
     def closing(self, generated: int) -> dict[str, Any]:
         """The chunk after the last: usage, no choices."""
@@ -58,6 +58,10 @@ class Answer:
             "completion_tokens": generated,
             "total_tokens": self.prompt_tokens + generated,
         }
+
+    def _chunk(self, choice: dict[str, Any], generated: int) -> dict[str, Any]:
+        body = self._body(".chunk", [choice])
+        return body | {"usage": self.usage(generated)} if self.usage_in_chunks else body
 
     def _body(self, part: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         kind = f"chat.completion{part}" if self.chat else "text_completion"

@@ -50,8 +50,12 @@ class Generation:
 
     @property
     def row(self) -> int:
-        """The stack row that answers; 0 is the base."""
-        return 0 if self.adapter is None else self.adapter.row or 0
+        """The stack row that answers; 0 is the base, and never stands in for an adapter without a row."""
+        if self.adapter is None:
+            return 0
+        if self.adapter.row is None:
+            raise RuntimeError(f"{self.adapter.name!r} runs without a row")
+        return self.adapter.row
 
     def take(self, token: Token) -> Piece:
         """Adds a generated token; the piece says whether the answer ends with it."""

@@ -21,12 +21,12 @@ from typing import Protocol
 import torch
 
 from serving.engine.adapters import Adapters
-from serving.engine.errors import QueueFull, Unavailable
+from serving.engine.errors import EngineError, QueueFull, Unavailable
 from serving.engine.fairness import FairQueue
 from serving.engine.generation import Finish, Generation, Piece
 from serving.engine.metrics import Metrics
-from serving.engine.sampling import sample
-from serving.engine.slots import Slots
+from serving.engine.sampling import Token, sample
+from serving.engine.slots import NoRoom, Slots
 
 PATIENCE = 2.0  # seconds that a request may be passed over for want of a row, before it bars the door
 
@@ -71,6 +71,7 @@ class Scheduler:
         self._writing = 0  # of these, how many are past their prompt
         self._said: Said = []
         self._barred = False
+        self._unseatable: EngineError | None = None  # why the request just taken from the queue can't run
         self._closing = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -150,12 +151,20 @@ class Scheduler:
                 generation = self._queue.take(self._may_enter)
             if generation is None:
                 return
-            self._active.append(generation)
+            if self._unseatable is None:
+                self._active.append(generation)
+            else:
+                self._refuse(generation, self._unseatable)
+                self._unseatable = None
 
     def _may_enter(self, generation: Generation) -> bool:
         if self._barred:
             return False
-        if generation.adapter is None or self._adapters.hold(generation.adapter):
+        try:
+            if generation.adapter is None or self._adapters.hold(generation.adapter):
+                return True
+        except EngineError as error:  # it would fail each time: out of the queue with it, and with nobody else
+            self._unseatable = error
             return True
         # Passed over too long: nobody behind it enters until a row comes free, or it might wait for ever.
         self._barred = time.monotonic() - generation.submitted > PATIENCE
@@ -176,7 +185,11 @@ class Scheduler:
     def _feed(self, first: int, tokens: list[list[int]]) -> None:
         fed = self._active[first : first + len(tokens)]
         self._active_rows.select(torch.tensor([generation.row for generation in fed]))
-        logits = self._slots.advance(first, tokens)  # (n, vocabulary)
+        try:
+            logits = self._slots.advance(first, tokens)  # (n, vocabulary)
+        except NoRoom as error:
+            self._fail([self._active[slot] for slot in error.slots], str(error))
+            return  # the others are fed in the next step
         self.metrics.steps += 1
         for generation, new in zip(fed, tokens, strict=True):
             generation.pending = generation.pending[len(new) :]
@@ -186,24 +199,27 @@ class Scheduler:
 
     def _answer(self, ready: list[Generation], logits: torch.Tensor) -> None:
         """Draws the next token of each ready request, and lets those go that end with it."""
-        finite = logits.amax(dim=-1).isfinite().tolist()  # NaN wins every maximum
-        chosen = sample(logits.nan_to_num(), [(each.sampling, each.generator) for each in ready])
-        for generation, token, sound in zip(ready, chosen, finite, strict=True):
-            if not sound:
-                message = (
-                    "The model answered with NaN or Inf; the adapter's weights may be too large for this dtype"
-                )
-                self._leave(generation, Piece(finish="error", error=message))
-                continue
-            self._note_first(generation)
-            self.metrics.generated_tokens += 1
-            piece = generation.take(token)
+        chosen = sample(logits, [(each.sampling, each.generator) for each in ready])
+        leaving: list[tuple[Generation, Piece]] = []
+        for generation, token in zip(ready, chosen, strict=True):
+            piece = self._taken(generation, token)
             if piece.finish:
-                self._leave(generation, piece)
-            else:
-                self._promote(generation)
-                if piece.text or piece.tokens[0].logprob is not None:
-                    self._said.append((generation, piece))
+                leaving.append((generation, piece))
+                continue
+            self._promote(generation)
+            if piece.text or piece.tokens[0].logprob is not None:
+                self._said.append((generation, piece))
+        self._leave_all(leaving)
+
+    def _taken(self, generation: Generation, token: Token | Exception) -> Piece:
+        if isinstance(token, Exception):
+            return Piece(finish="error", error=str(token))
+        self._note_first(generation)
+        self.metrics.generated_tokens += 1
+        try:
+            return generation.take(token)
+        except Exception as error:  # noqa: BLE001 - a tokenizer that can't decode it must not end the neighbours
+            return Piece(finish="error", error=f"The answer can't be written: {error}")
 
     def _note_first(self, generation: Generation) -> None:
         if generation.count == 0:
@@ -218,20 +234,31 @@ class Scheduler:
             self._swap(slot, self._writing)
             self._writing += 1
 
+    def _leave_all(self, leaving: list[tuple[Generation, Piece]]) -> None:
+        """The highest slot first: then what moves into a gap is never one that leaves itself."""
+        slots = {id(generation): slot for slot, generation in enumerate(self._active)}
+        for generation, piece in sorted(leaving, key=lambda pair: slots[id(pair[0])], reverse=True):
+            self._leave(generation, piece)
+
     def _leave(self, generation: Generation, piece: Piece) -> None:
         """Frees a slot and closes the gap: the last running answer moves in, the last slot of all behind it."""
         slot = self._active.index(generation)
         self._slots.free(slot, scrub=piece.finish == "error")
         if slot < self._writing:
             self._writing -= 1
-            self._swap(slot, self._writing)
+            self._move(self._writing, slot)
             slot = self._writing
-        self._swap(slot, len(self._active) - 1)
+        self._move(len(self._active) - 1, slot)
         self._active.pop()
         if generation.adapter is not None:
             self._adapters.release(generation.adapter)
         self._settle(generation, piece.finish or "error")
         self._said.append((generation, piece))
+
+    def _move(self, source: int, target: int) -> None:
+        if source != target:
+            self._slots.move(source, target)
+            self._active[target] = self._active[source]
 
     def _swap(self, one: int, other: int) -> None:
         self._slots.swap(one, other)
@@ -243,13 +270,19 @@ class Scheduler:
             self._adapters.unclaim(generation.adapter)
 
     def _drop_cancelled(self) -> None:
-        for generation in [each for each in self._active if each.cancelled]:
-            self._leave(generation, Piece(finish="cancelled"))
+        self._leave_all([(each, Piece(finish="cancelled")) for each in self._active if each.cancelled])
+
+    def _refuse(self, generation: Generation, error: EngineError) -> None:
+        logging.getLogger(__name__).error("a request can't run: %s", error)
+        self._settle(generation, "error")
+        self._said.append((generation, Piece(finish="error", error=str(error))))
+
+    def _fail(self, generations: list[Generation], message: str) -> None:
+        self._leave_all([(each, Piece(finish="error", error=message)) for each in generations])
 
     def _fail_all(self, message: str) -> None:
         piece = Piece(finish="error", error=message)
-        for generation in list(self._active):
-            self._leave(generation, piece)
+        self._fail(self._active, message)
         if self._closing:
             with self._wake:
                 waiting = self._queue.drain()

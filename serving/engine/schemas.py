@@ -12,7 +12,8 @@ from serving.engine.sampling import Sampling
 MOST_LOGPROBS = 20
 MOST_STOPS = 16
 
-# Fields that change the answer and that this engine doesn't have, with the values that mean "off".
+# Fields of OpenAI's API and of vLLM's that change the answer and that this engine doesn't have, with the values
+# that mean "off".
 UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
     "n": (None, 1),
     "best_of": (None, 1),
@@ -24,7 +25,36 @@ UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
     "tools": (None, []),
     "functions": (None, []),
     "response_format": (None, {"type": "text"}),
+    "min_p": (None, 0),
+    "repetition_penalty": (None, 1),
+    "length_penalty": (None, 1),
+    "min_tokens": (None, 0),
+    "stop_token_ids": (None, []),
+    "include_stop_str_in_output": (None, False),
+    "skip_special_tokens": (None, True),
+    "spaces_between_special_tokens": (None, True),
+    "truncate_prompt_tokens": (None,),
+    "allowed_token_ids": (None, []),
+    "bad_words": (None, []),
+    "use_beam_search": (None, False),
+    "prompt_logprobs": (None,),
+    "prompt_embeds": (None,),
+    "logits_processors": (None, []),
+    "structured_outputs": (None,),
+    "guided_json": (None,),
+    "guided_regex": (None,),
+    "guided_choice": (None,),
+    "guided_grammar": (None,),
+    "guided_decoding_backend": (None,),
+    "chat_template": (None,),
+    "chat_template_kwargs": (None, {}),
+    "add_generation_prompt": (None, True),
+    "continue_final_message": (None, False),
+    "documents": (None, []),
+    "reasoning_effort": (None, "none"),
 }
+# What each kind of completion does by itself: text gets the tokenizer's special tokens, a template brings its own.
+ADDS_SPECIAL_TOKENS = {True: False, False: True}
 
 
 @dataclass(frozen=True)
@@ -37,6 +67,7 @@ class Wish:
     max_tokens: int | None
     stream: bool
     include_usage: bool
+    usage_in_chunks: bool  # the counts so far in each chunk: whoever hangs up knows what it used
     ignore_eos: bool
     ids_as_tokens: bool  # write tokens in logprobs as "token_id:17", for texts of tokens may be equal
 
@@ -46,6 +77,8 @@ def read_wish(body: Mapping[str, Any], *, chat: bool) -> Wish:
     for field, off in UNSUPPORTED.items():
         if body.get(field) not in off:
             raise BadRequest(f"{field} = {body[field]!r} is not supported by this engine", param=field)
+    if body.get("add_special_tokens") not in (None, ADDS_SPECIAL_TOKENS[chat]):
+        raise BadRequest("add_special_tokens can't be changed in this engine", param="add_special_tokens")
     options = body.get("stream_options") or {}
     if not isinstance(options, dict):
         raise BadRequest("stream_options must be an object", param="stream_options")
@@ -57,6 +90,7 @@ def read_wish(body: Mapping[str, Any], *, chat: bool) -> Wish:
         max_tokens=_integer(body, most, None, least=1),
         stream=_flag(body, "stream"),
         include_usage=_flag(options, "include_usage"),
+        usage_in_chunks=_flag(options, "continuous_usage_stats"),
         ignore_eos=_flag(body, "ignore_eos"),
         ids_as_tokens=_flag(body, "return_tokens_as_token_ids"),
     )
@@ -68,7 +102,7 @@ def read_prompt(body: Mapping[str, Any]) -> str | list[int]:
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]
     if isinstance(prompt, str):
-        return prompt
+        return _encodable(prompt, "prompt")
     if isinstance(prompt, list) and prompt and all(type(token) is int for token in prompt):
         return prompt
     raise BadRequest("prompt must be one text or one non-empty list of token ids", param="prompt")
@@ -92,7 +126,19 @@ def _message(message: Any, where: str) -> dict[str, str]:
         content = "".join(part["text"] for part in content)
     if not isinstance(content, str):
         raise BadRequest(f"{where}.content must be a text", param=where)
-    return {"role": message["role"], "content": content}
+    role = _encodable(message["role"], f"{where}.role")
+    return {"role": role, "content": _encodable(content, f"{where}.content")}
+
+
+def _encodable(text: str, where: str) -> str:
+    """JSON may write half of a surrogate pair; no tokenizer and no answer can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequest(
+            f"{where} has half of a surrogate pair at character {error.start}", param=where
+        ) from error
+    return text
 
 
 def _sampling(body: Mapping[str, Any], *, chat: bool) -> Sampling:
@@ -121,14 +167,14 @@ def _stop(stop: Any) -> tuple[str, ...]:
         raise BadRequest("stop must be a non-empty text or a list of them", param="stop")
     if len(stops) > MOST_STOPS:
         raise BadRequest(f"stop may hold {MOST_STOPS} texts, not {len(stops)}", param="stop")
-    return tuple(stops)
+    return tuple(_encodable(each, "stop") for each in stops)
 
 
 def _text(body: Mapping[str, Any], field: str) -> str:
     value = body.get(field)
     if not isinstance(value, str) or not value:
         raise BadRequest(f"{field} must be a non-empty text", param=field)
-    return value
+    return _encodable(value, field)
 
 
 def _flag(body: Mapping[str, Any], field: str) -> bool:

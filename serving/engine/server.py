@@ -135,7 +135,7 @@ async def _complete(
     wish = schemas.read_wish(body, chat=chat)
     if wish.model != engine.base.name and engine.adapters.find(wish.model) is None:
         raise NotFound(f"The model {wish.model!r} does not exist", param="model", code="model_not_found")
-    tokens = prompt()
+    tokens = await asyncio.to_thread(prompt)  # a long text takes seconds: the answers that run must not wait
     running = await engine.begin(wish, tokens, client=request.headers.get(CLIENT_HEADER, ""), chat=chat)
     answer = Answer(
         model=wish.model,
@@ -144,6 +144,7 @@ async def _complete(
         prompt_tokens=len(tokens),
         logprobs=wish.sampling.logprobs is not None,
         ids_as_tokens=wish.ids_as_tokens,
+        usage_in_chunks=wish.usage_in_chunks,
     )
     if wish.stream:
         events = _events(running, answer, include_usage=wish.include_usage)
@@ -183,7 +184,7 @@ async def _events(running: Running, answer: Answer, *, include_usage: bool) -> A
         yield _event(answer.opening())
     try:
         async for piece in running.pieces():
-            yield _event(answer.chunk(piece))
+            yield _event(answer.chunk(piece, running.generation.count))
     except EngineError as error:
         yield _event(_error_body(error))
     else:
@@ -224,7 +225,7 @@ async def _body(request: Request) -> dict[str, Any]:
             raise TooLarge(f"The body is above {MOST_BODY_BYTES} bytes")
     try:
         body = json.loads(received)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequest(f"The body is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object")

@@ -95,16 +95,44 @@ def test_a_cleared_row_is_the_base(world, stacked):
     assert torch.equal(answers(stacked, [2, 2, 2]), logits(world[0]()))
 
 
-def test_it_gathers_only_when_the_mixed_selection_changes(stacked):
+def test_it_gathers_only_when_the_mixed_selection_changes(stacked, monkeypatch):
+    _, stacks = stacked
+    layer = next(iter(stacks.values()))
+    gathered = []
+    monkeypatch.setattr(layer, "_gather", lambda real=layer._gather: gathered.append(1) or real())
+    answers(stacked, [1, 2, 3])
+    answers(stacked, [2], IDS[:1])
+    answers(stacked, [1, 2, 3])
+    assert len(gathered) == 1
+    answers(stacked, [3, 2, 1])
+    assert len(gathered) == 2
+
+
+def test_it_gathers_only_the_slots_whose_row_changed(stacked):
     _, stacks = stacked
     layer = next(iter(stacks.values()))
     answers(stacked, [1, 2, 3])
-    gathered = layer._gathered
-    answers(stacked, [2], IDS[:1])
+    layer._gathered[0][0].fill_(7.0)  # a slot that is gathered again would lose it
+    answers(stacked, [1, 3, 3])
+    assert bool((layer._gathered[0][0] == 7.0).all())
+    assert torch.equal(layer._gathered[0][1], layer._gathered[0][2])
+
+
+def test_it_answers_alike_through_any_order_of_batches(world, stacked):
+    make, folders = world
+    batches = [[1, 2, 3], [3, 2], [2, 3, 1], [0, 3], [3, 3, 1], [1, 2, 0]]
+    through = [answers(stacked, rows, IDS[: len(rows)]) for rows in batches]
+    for rows, got in zip(batches, through, strict=True):
+        model = make()
+        fresh = stack(model, linear_names(model), ROWS, 8)
+        for row, folder in enumerate(folders, start=1):
+            fresh.load_adapter(row, read_adapter(folder))
+        assert distance(got, answers((model, fresh), rows, IDS[: len(rows)])) < 1e-6
+
+
+def test_it_keeps_gathered_stacks_whole_in_memory(stacked):
     answers(stacked, [1, 2, 3])
-    assert layer._gathered is gathered
-    answers(stacked, [3, 2, 1])
-    assert layer._gathered is not gathered
+    assert all(each.is_contiguous() for layer in stacked[1].values() for each in layer._gathered)
 
 
 def test_an_adapter_for_some_modules_leaves_the_others_as_the_base(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.engine import scheduler
+from serving.engine import sampling, scheduler
 from serving.engine.errors import QueueFull, Unavailable
 from tests.serving.engine.conftest import stocked
 from tests.serving.engine.make import NAME, Desk, make_desk, save_adapter
@@ -163,3 +163,52 @@ def test_it_reproduces_a_seed_whoever_shares_the_batch(seed: int, desk: Desk) ->
     desk.settle()
     assert asked.text == alone
     assert all(each.finish == "length" for each in crowd)
+
+
+def test_it_fails_only_the_request_that_no_memory_is_left_for(
+    desk: Desk, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = stocked(make_desk(), shelf).answer("a0", max_tokens=4)
+    desk.slots._grow(16)
+    desk.answer("a0", max_tokens=1)
+    with monkeypatch.context() as full:
+        full.setattr(desk.slots.layers[1], "grown", lambda _: _raise(RuntimeError("no memory")))
+        long = desk.ask("a1", "x" * 30)
+        short = desk.ask("a0", max_tokens=4)
+        desk.settle()
+    assert long.finish == "error"
+    assert short.text == alone
+    assert desk.answer("a1", "x" * 30)
+
+
+def test_it_fails_only_the_request_whose_adapter_finds_no_seat(desk: Desk) -> None:
+    bad = desk.adapters.find("a1")
+    assert bad is not None
+    asked, other = desk.ask("a1"), desk.ask("a0")
+    bad.weights = {module: (a[:, :-1], b, scale) for module, (a, b, scale) in (bad.weights or {}).items()}
+    desk.settle()
+    assert asked.finish == "error"
+    assert "can't be put into a row" in (asked.pieces[-1].error or "")
+    assert other.finish == "length"
+    assert len(desk.adapters._free) == 3
+    assert (bad.waiting, bad.running) == (0, 0)
+
+
+def test_it_fails_only_the_request_that_no_token_can_be_drawn_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "choose", lambda *_: _raise(RuntimeError("nothing to draw from")))
+    drawing = desk.ask("a0", sampling={"temperature": 1.0})
+    greedy = desk.ask("a1")
+    desk.settle()
+    assert (drawing.finish, greedy.finish) == ("error", "length")
+
+
+def test_it_never_answers_for_an_adapter_without_a_row(desk: Desk) -> None:
+    asked = desk.ask("a0")
+    with pytest.raises(RuntimeError, match="without a row"):
+        _ = asked.generation.row
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -8,7 +8,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from serving.engine.slots import Slots
+from serving.engine.slots import NoRoom, Slots
 from tests.serving.engine.conftest import stocked
 from tests.serving.engine.make import CONTEXT, Desk, make_base, make_desk, make_model, off, save_adapter
 
@@ -72,8 +72,7 @@ def test_it_keeps_sequences_apart_through_swaps_and_growth() -> None:
     active = next(iter(base.stacks.values())).active
     active.select(torch.tensor([0, 0]))
     slots = Slots(base.model, slots=2, context=CONTEXT)
-    for layer in slots.layers:
-        layer.capacity = 4  # small, so that this test grows it
+    slots._grow(4)  # small, so that this test grows it
     slots.advance(0, [PROMPTS[0], PROMPTS[3]])
     slots.swap(0, 1)
     after = slots.advance(0, [[11, 12, 13], [14]])
@@ -93,3 +92,37 @@ def test_it_gives_the_same_logits_after_eviction_and_reload(shelf: Path) -> None
     assert desk.adapters.find("a0").weights is None  # type: ignore[union-attr]
     assert desk.answer("a0") == before
     assert before not in others
+
+
+def test_it_goes_on_with_a_sequence_in_the_slot_that_it_moved_to() -> None:
+    base = make_base()
+    next(iter(base.stacks.values())).active.select(torch.tensor([0, 0]))
+    slots = Slots(base.model, slots=3, context=CONTEXT)
+    slots.advance(1, [PROMPTS[0], PROMPTS[1]])
+    slots.free(1)
+    slots.move(2, 1)
+    assert slots.lengths == [0, len(PROMPTS[1]), 0]
+    next(iter(base.stacks.values())).active.select(torch.tensor([0]))
+    after = slots.advance(1, [[11]])
+    assert off(after, make_desk().logits([0], [[*PROMPTS[1], 11]])) < 1e-5
+
+
+def test_it_keeps_every_layer_as_it_was_when_one_finds_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = make_base()
+    next(iter(base.stacks.values())).active.select(torch.tensor([0, 0]))
+    slots = Slots(base.model, slots=2, context=CONTEXT)
+    slots._grow(4)
+    slots.advance(0, [PROMPTS[0], PROMPTS[3][:2]])
+    with monkeypatch.context() as full:
+        full.setattr(slots.layers[1], "grown", raise_no_memory)
+        with pytest.raises(NoRoom) as refusal:
+            slots.advance(0, [[11, 12], [13]])
+    assert refusal.value.slots == [0]
+    assert {layer.capacity for layer in slots.layers} == {4}
+    after = slots.advance(0, [[11, 12], [13]])
+    alone = make_desk().logits([0, 0], [[*PROMPTS[0], 11, 12], [*PROMPTS[3][:2], 13]])
+    assert off(after, alone) < 1e-5
+
+
+def raise_no_memory(_: int) -> None:
+    raise RuntimeError("can't allocate memory")
