@@ -74,9 +74,18 @@ def _of_team(text: str, param: str | None) -> Address:
     return address
 
 
+def _whole(text: str, param: str | None) -> Address:
+    """The address of something that has no version in it: one that was written is not dropped silently."""
+    address = _of_team(text, param)
+    if address.number is not None or address.alias is not None:
+        message = f"{text!r} names a version; write {address.team}/{address.name} here."
+        raise Invalid(message, param=param, errors=[{"param": param, "code": "bad_address", "message": message}])
+    return address
+
+
 @_naming
 def adapter(by: Caller, act: Act, text: str, *, param: str | None = None) -> Adapter:
-    address = _of_team(text, param)
+    address = _whole(text, param)
     return adapter_of(by, act, address.team or "", address.name)
 
 
@@ -122,7 +131,7 @@ def current_version(row: Adapter) -> AdapterVersion | None:
 
 @_naming
 def dataset(by: Caller, act: Act, text: str, *, param: str | None = None) -> Dataset:
-    address = _of_team(text, param)
+    address = _whole(text, param)
     return dataset_of(by, act, address.team or "", address.name)
 
 
@@ -175,5 +184,5 @@ def client_of(by: Caller, act: Act, team: str, name: str) -> Client:
 
 @_naming
 def client(by: Caller, act: Act, text: str, *, param: str | None = None) -> Client:
-    address = _of_team(text, param)
+    address = _whole(text, param)
     return client_of(by, act, address.team or "", address.name)

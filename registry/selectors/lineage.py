@@ -15,14 +15,15 @@ from django.utils import timezone
 
 from registry.access import Act, Caller, visible
 from registry.errors import Invalid
-from registry.models import AdapterVersion, Assignment, BaseVersion, Client, DatasetVersion
-from registry.selectors import addresses, staleness
+from registry.models import AdapterVersion, Assignment, BaseVersion, Client, DatasetVersion, Job
+from registry.selectors import addresses, jobs, staleness
 from registry.selectors.staleness import reasons_of
 
 __all__ = ["Edge", "Graph", "Node", "graph", "neighbourhood", "reasons_of"]
 
 Direction = Literal["up", "down", "both"]
 LARGEST_DEPTH = 6
+LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,16 @@ def neighbourhood(by: Caller, node: str, *, depth: int = 1, direction: Direction
     found.nodes[start.id] = start
     frontier = {start.id}
     for _ in range(depth):
-        reached = _versions_at(by, frontier)
-        step = _around(reached)
+        step = _around(_versions_at(by, frontier), bases=frontier)
         edges = [e for e in step.edges if _follows(e, frontier, direction)]
         ends = {e.source for e in edges} | {e.target for e in edges}
         frontier = found.add((n for n in step.nodes.values() if n.id in ends), edges)
         if not frontier:
             break
+    # The walk follows one direction from what it reached last; what is true between what it found is shown too.
+    adapters = {node for node in found.nodes if node.startswith("adapter:")}
+    whole = _around(_versions_at(by, adapters), bases=found.nodes)
+    found.edges.update(e for e in whole.edges if e.source in found.nodes and e.target in found.nodes)
     return found
 
 
@@ -101,11 +105,14 @@ def _start(by: Caller, node: str) -> Node:
         return _dataset_node(addresses.dataset_version(by, Act.READ, address, param="node"))
     if kind == "adapter":
         version = addresses.adapter_version(by, Act.READ, address, param="node")
-        return _version_node(version, bool(reasons_of(version)))
+        return _version_node(version, *_standing([version.pk]))
     if kind == "client":
-        return _client_node(addresses.client(by, Act.READ, address, param="node"), stale=False)
+        client = addresses.client(by, Act.READ, address, param="node")
+        return _client_node(client, stale=client.pk in _hit([client.pk]))
+    if kind == "job" and address.isascii() and address.isdigit():
+        return _job_node(jobs.one(by, min(int(address[:19]), LARGEST_ID)))
     raise Invalid(
-        "node is base:name@1, dataset:team/name@1, adapter:team/name@1 or client:team/name.", param="node"
+        "node is base:name@1, dataset:team/name@1, job:1, adapter:team/name@1 or client:team/name.", param="node"
     )
 
 
@@ -128,6 +135,8 @@ def _versions_at(by: Caller, ids: set[str]) -> list[int]:
             wanted |= Q(adapter__team__slug=address.team, adapter__name=address.name, number=address.number)
         elif kind == "client" and address:
             wanted |= Q(pk__in=_of_client(address.team or "", address.name))
+        elif kind == "job":
+            wanted |= Q(job=int(text))
     return list(rows.filter(wanted).values_list("pk", flat=True)[:2000])
 
 
@@ -142,39 +151,58 @@ def _of_client(team: str, name: str) -> list[int]:
     return [pk for triple in triples for pk in triple if pk is not None]
 
 
-def _around(ids: list[int]) -> Graph:
-    """The versions `ids` with everything that touches them directly."""
+def _standing(ids: Iterable[int]) -> tuple[set[int], set[int]]:
+    """Those of the versions that are stale, and those that would be if anything reached them."""
+    suspects = staleness.suspects(AdapterVersion.objects.filter(pk__in=ids))
+    stale = {one.version.pk for one in staleness.of_versions(ids)}
+    return stale, set(suspects.values_list("pk", flat=True)) - stale
+
+
+def _hit(clients: Iterable[int]) -> set[int]:
+    """Those of the clients that any stale version answers, in whichever slot."""
+    rows = Assignment.objects.filter(_open(), slot__client__in=clients)
+    columns = rows.values_list("slot__client", "version", "alias__version", "canary_version")
+    reached = [(client, pk) for client, *versions in columns for pk in versions if pk is not None]
+    stale, _ = _standing({pk for _, pk in reached})
+    return {client for client, pk in reached if pk in stale}
+
+
+def _around(ids: list[int], *, bases: Iterable[str] = ()) -> Graph:
+    """The versions `ids` with everything that touches them directly, and the line of the base nodes `bases`."""
     found = Graph()
     versions = list(
         AdapterVersion.objects.filter(pk__in=ids).select_related(
-            "adapter__team", "base_version__base_model__current", "dataset_version__dataset__team"
+            "adapter__team", "base_version__base_model__current", "dataset_version__dataset__team", "job"
         )
     )
-    stale = {s.version.pk for s in staleness.of(staleness.suspects(staleness.that_matter().filter(pk__in=ids)))}
+    stale, idle = _standing(ids)
     clients = staleness.clients_of(versions)
-    hit = {client.pk for pk in stale for client in clients.get(pk, [])}
+    hit = _hit({client.pk for known in clients.values() for client in known})
     for version in versions:
-        _add_version(found, version, version.pk in stale)
+        _add_version(found, version, stale, idle)
         for client in clients.get(version.pk, []):
             node = _client_node(client, stale=client.pk in hit)
             found.add([node], [Edge(f"adapter:{version.address}", node.id, "serves")])
-    _add_successors(found, {v.base_version.base_model_id for v in versions})
+    names = [node.removeprefix("base:").partition("@")[0] for node in bases if node.startswith("base:")]
+    _add_successors(
+        found, Q(base_model__in={v.base_version.base_model_id for v in versions}) | Q(base_model__name__in=names)
+    )
     return found
 
 
-def _add_version(found: Graph, version: AdapterVersion, stale: bool) -> None:
-    node, base = _version_node(version, stale), _base_node(version.base_version)
+def _add_version(found: Graph, version: AdapterVersion, stale: set[int], idle: set[int]) -> None:
+    node, base = _version_node(version, stale, idle), _base_node(version.base_version)
     found.add([node, base], [Edge(base.id, node.id, "base_of")])
     if version.dataset_version is not None:
         dataset = _dataset_node(version.dataset_version)
         found.add([dataset], [Edge(dataset.id, node.id, "trained_on")])
-    if version.job_id is not None:
-        job = Node(f"job:{version.job_id}", "job", f"job {version.job_id}", "succeeded", f"/jobs/{version.job_id}")
+    if version.job is not None:
+        job = _job_node(version.job)
         found.add([job], [Edge(job.id, node.id, "made")])
 
 
-def _add_successors(found: Graph, models: set[int]) -> None:
-    rows = BaseVersion.objects.filter(base_model__in=models, activated_at__isnull=False)
+def _add_successors(found: Graph, models: Q) -> None:
+    rows = BaseVersion.objects.filter(models, activated_at__isnull=False)
     previous: BaseVersion | None = None
     for row in rows.select_related("base_model__current").defer("module_table").order_by("base_model", "number"):
         node = _base_node(row)
@@ -195,8 +223,14 @@ def _dataset_node(row: DatasetVersion) -> Node:
     return Node(f"dataset:{row.address}", "dataset", row.address, row.status, f"/datasets/{row.dataset.address}")
 
 
-def _version_node(row: AdapterVersion, stale: bool) -> Node:
-    state = "stale" if stale else "fresh" if row.status == "ready" else row.status
+def _job_node(row: Job) -> Node:
+    return Node(f"job:{row.pk}", "job", f"job {row.pk}", row.state, f"/jobs/{row.pk}")
+
+
+def _version_node(row: AdapterVersion, stale: set[int], idle: set[int]) -> Node:
+    """`unused`: nothing reaches it, and what does should not: its base or dataset has moved on."""
+    state = "stale" if row.pk in stale else "unused" if row.pk in idle else "fresh"
+    state = row.status if row.status != "ready" else state
     url = f"/adapters/{row.adapter.address}/{row.number}"
     return Node(f"adapter:{row.address}", "adapter", row.address, state, url)
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from registry.access import SYSTEM
+from registry.choices import JobKind
 from registry.models import BaseModel, BaseVersion
-from registry.services import aliases, assignments, clients
+from registry.services import aliases, assignments, clients, jobs
 from registry.services.assignments import Target
 from tests.make import make_base_version, make_dataset_version, make_version
 
@@ -115,3 +117,70 @@ def test_it_hides_nodes_of_other_teams(api, served):
     graph = api("charlie").get("/api/v1/lineage", {"node": "base:llama@1"}).json()
     assert {node["id"] for node in graph["nodes"]} == {"base:llama@1"}
     assert BaseModel.objects.count() == 1
+
+
+def ask(client, node, **query):
+    """States by node, and edges, of a neighbourhood."""
+    graph = client.get("/api/v1/lineage", {"node": node, **query}).json()
+    edges = {(edge["from"], edge["to"]) for edge in graph["edges"]}
+    return {node["id"]: node["state"] for node in graph["nodes"]}, edges
+
+
+def test_it_starts_at_a_job(api, world, store):
+    with transaction.atomic():
+        job = jobs.create(by=SYSTEM, kind=JobKind.TRAIN, team=world.health, payload={})
+    assert ask(api("alice"), f"job:{job.pk}")[0] == {f"job:{job.pk}": "queued"}
+    make_version(world.health, base=make_base_version(), job=job)
+    states, edges = ask(api("alice"), f"job:{job.pk}")
+    assert (set(states), edges) == (
+        {f"job:{job.pk}", "adapter:health/triage@1"},
+        {(f"job:{job.pk}", "adapter:health/triage@1")},
+    )
+    assert api("charlie").get("/api/v1/lineage", {"node": f"job:{job.pk}"}).status_code == 404
+
+
+@pytest.mark.parametrize(("node", "status"), [("job:999999999999999999999", 404), ("job:x", 422), ("job:", 422)])
+def test_it_refuses_what_is_no_job(api, world, node, status):
+    assert api("alice").get("/api/v1/lineage", {"node": node}).status_code == status
+
+
+def test_a_client_on_a_stale_version_is_stale_where_one_looks_from_it(api, served):
+    assert ask(api("alice"), "client:health/st-olaf")[0]["client:health/st-olaf"] == "fresh"
+    make_base_version(change="weights")
+    assert ask(api("alice"), "client:health/st-olaf")[0]["client:health/st-olaf"] == "stale"
+
+
+def test_a_client_is_stale_by_any_of_its_slots(api, served, world):
+    fresh = make_version(world.health, "other", base=make_base_version(change="weights"))
+    client = served.adapter.team.clients.get(name="st-olaf")
+    target = Target(fresh.adapter, version=fresh)
+    assignments.assign(by=SYSTEM, client=client, slot="notes", target=target, reason="")
+    assert ask(api("alice"), "adapter:health/other@1")[0]["client:health/st-olaf"] == "stale"
+
+
+def test_it_keeps_every_edge_between_what_it_shows(api, world, store):
+    """Both ends of the last edge are two steps away, by two ways."""
+    dataset = make_dataset_version(world.health)
+    make_version(world.health, base=make_base_version(), dataset_version=dataset)
+    make_version(world.health, base=make_base_version(change="weights"), dataset_version=dataset)
+    _, edges = ask(api("alice"), "adapter:health/triage@1", depth=2)
+    assert ("base:llama@2", "adapter:health/triage@2") in edges
+
+
+def test_it_shows_the_base_before_one_that_nothing_stands_on(api, served):
+    make_base_version(change="weights")
+    _, edges = ask(api("alice"), "base:llama@2", direction="up")
+    assert edges == {("base:llama@1", "base:llama@2")}
+
+
+def test_a_version_that_nothing_reaches_is_unused_not_fresh(api, served, world):
+    new = make_version(world.health, base=served.base_version)
+    make_base_version(change="weights")
+    states, _ = ask(api("alice"), "base:llama@1")
+    assert (states["adapter:health/triage@1"], states[f"adapter:{new.address}"]) == ("stale", "unused")
+    assert ask(api("alice"), f"adapter:{new.address}")[0][f"adapter:{new.address}"] == "unused"
+
+
+def test_a_version_in_reserve_on_the_current_base_is_fresh(api, served, world):
+    new = make_version(world.health, base=served.base_version)
+    assert ask(api("alice"), "base:llama@1")[0][f"adapter:{new.address}"] == "fresh"
