@@ -186,7 +186,7 @@ JOB_TRANSITIONS: Transitions = {
     JobState.QUEUED: (JobState.CLAIMED, JobState.FAILED, JobState.CANCELLED),
     JobState.CLAIMED: (JobState.RUNNING, JobState.QUEUED, JobState.FAILED, JobState.CANCELLED),
     JobState.RUNNING: (JobState.COMMITTING, JobState.QUEUED, JobState.FAILED, JobState.CANCELLED),
-    JobState.COMMITTING: (JobState.SUCCEEDED, JobState.QUEUED, JobState.FAILED, JobState.CANCELLED),
+    JobState.COMMITTING: (JobState.SUCCEEDED, JobState.QUEUED, JobState.FAILED),
     JobState.SUCCEEDED: (),
     JobState.FAILED: (),
     JobState.CANCELLED: (),

@@ -159,6 +159,10 @@ def answered(target: Target) -> bool:
 
 
 def _wait(by: Caller, slot: Slot, target: Target, reason: str) -> AssignmentMove:
+    """Asked twice it is one move."""
+    for waiting in AssignmentMove.objects.filter(slot=slot, state=PromotionState.WAITING).select_related(*TARGET):
+        if target_of(waiting) == target:
+            return waiting
     _withdraw_waiting(by, slot, "superseded by another assignment")
     move = AssignmentMove.objects.create(
         slot=slot, **target.columns, asked_by=by.on_behalf_of or by.name, reason=reason

@@ -210,6 +210,11 @@ def test_a_move_fails_where_its_version_can_be_served_no_more(client, versions, 
     assert (move["state"], "retired" in move["reason"]) == ("failed", True)
 
 
+def test_it_waits_once_however_often_one_asks(client, versions, waiting):
+    again = client.post(f"{SLOT}/rollback", {"reason": "still worse"}, format="json")
+    assert (again.status_code, again.json()["move"]["id"]) == (202, waiting.json()["move"]["id"])
+
+
 def test_it_hides_a_move_from_another_team(waiting, api):
     assert api("charlie").get(f"{CLIENT}/moves/{waiting.json()['move']['id']}").status_code == 404
 
