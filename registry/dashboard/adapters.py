@@ -10,7 +10,7 @@ from registry.access import Act
 from registry.dashboard import charts
 from registry.dashboard.callers import act, caller, page, paged
 from registry.selectors import adapters as selectors
-from registry.selectors import addresses, aliases, overview, staleness
+from registry.selectors import addresses, aliases, overview, rights, staleness
 from registry.services import aliases as services
 
 
@@ -27,6 +27,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "only_stale": stale,
         "verticals": overview.verticals(by),
         "filtered": stale or any(asked.values()),
+        "may_train": rights.may_anywhere(by, Act.TRAIN),
     }
     return render(request, "adapters/list.html", context)
 
@@ -36,8 +37,10 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
     by = caller(request)
     adapter = selectors.one(by, Act.READ, team, name)
     current = addresses.current_version(adapter)
-    shown = paged(request, selectors.versions(by, adapter).order_by("-number"))
-    losses = overview.losses(list(selectors.versions(by, adapter).order_by("number").values_list("pk", flat=True)))
+    versions = selectors.versions(by, adapter)
+    shown = paged(request, versions.order_by("-number"))
+    losses = overview.losses(list(versions.order_by("number").values_list("pk", flat=True)))
+    may_publish = rights.may(by, Act.PUBLISH, adapter.team)
     found = staleness.of_adapter(adapter)
     context = {
         "adapter": adapter,
@@ -50,6 +53,8 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "spark": charts.sparkline(list(losses.values())),
         "history": aliases.histories(adapter)[:50],
         "waiting": aliases.waiting(adapter),
+        "successor": overview.successor(current, versions) if not aliases.waiting(adapter) else None,
+        "may_publish": may_publish,
     }
     return render(request, "adapters/detail.html", context)
 
@@ -63,6 +68,7 @@ def version(request: HttpRequest, team: str, name: str, number: int) -> HttpResp
         "adapter": row.adapter,
         "stale": next(iter(staleness.of_versions([row.pk])), None),
         "clients": staleness.clients_of([row]).get(row.pk, []),
+        "matters": staleness.that_matter().filter(pk=row.pk).exists(),
         "downloadable": row.status in selectors.DOWNLOADABLE,
     }
     return render(request, "adapters/version.html", context)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 
-from registry.access import Act
 from registry.dashboard.callers import act, caller, page, paged
-from registry.dashboard.clients import moment_of
-from registry.errors import Conflict, Invalid, NotFound
-from registry.selectors import addresses, assignments
+from registry.dashboard.lookups import look_up_address
+from registry.dashboard.moments import moment_of
+from registry.errors import Conflict, Invalid
 from registry.selectors import audit as selectors
 from registry.services import audit as services
 
@@ -23,29 +24,39 @@ FILTERS = ("actor", "action", "object", "client", "from", "to")
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
     asked = {name: request.GET.get(name, "").strip() for name in FILTERS}
-    filters: dict[str, Any] = {**asked}
-    for name in ("from", "to"):
-        filters[name] = moment_of(asked[name]) if asked[name] else None
-    who, at = request.GET.get("who", ""), request.GET.get("at", "")
-    answer, problem = None, ""
-    if who:
-        try:
-            found = addresses.client(by, Act.READ, who, param="who")
-            answer = assignments.resolve(by, found, "default", moment_of(at) if at else None)
-        except (Invalid, NotFound) as error:
-            problem = error.message
+    who, at, slot = (request.GET.get(name, "").strip() for name in ("who", "at", "slot"))
+    try:
+        filters, problem = _filters(asked), ""
+    except Invalid as error:
+        filters, problem = {}, error.message
+    rows = selectors.listing(by, filters)
     context = {
-        "page": paged(request, selectors.listing(by, filters).order_by("-at", "-pk")),
+        "page": paged(request, rows.none() if problem else rows.order_by("-at", "-pk")),
         "asked": asked,
         "until": asked["to"],
         "since": asked["from"],
+        "csv": urlencode({"format": "csv", **_moments(filters)}),
         "who": who,
         "at": at,
-        "answer": answer,
+        "slot": slot,
+        "lookup": look_up_address(by, who, slot, at) if who else None,
         "problem": problem,
         "filtered": any(asked.values()),
     }
-    return render(request, "audit/list.html", context)
+    return render(request, "audit/list.html", context, status=400 if problem else 200)
+
+
+def _filters(asked: dict[str, str]) -> dict[str, Any]:
+    """Typed dates as moments: a bare date in `from` is its beginning, in `to` its end. Raises Invalid."""
+    found: dict[str, Any] = {name: value for name, value in asked.items() if value}
+    for name, last in (("from", False), ("to", True)):
+        if name in found:
+            found[name] = moment_of(found[name], last=last, param=name)
+    return found
+
+
+def _moments(filters: dict[str, Any]) -> dict[str, str]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
 
 
 @act

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from registry.models import User
 
 View = Callable[..., HttpResponse]
-Act = Callable[..., str]
+Act = Callable[..., str | tuple[str, str]]
 PER_PAGE = 50
 
 
@@ -70,16 +70,21 @@ def _signed_in(view: View) -> View:
 
 
 def act(view: Act) -> View:
-    """A POST that calls one service and returns what to say; then back to the page, or to `next`."""
+    """A POST that calls one service and returns what to say; then back to the page, or to `next`.
+
+    Where something new was made, the view returns its address too, and that is where the person lands.
+    """
 
     @wraps(view)
     def answer(request: HttpRequest, **where: Any) -> HttpResponse:
         try:
-            messages.success(request, view(request, **where))
+            said = view(request, **where)
         except RegistryError as error:
             messages.error(request, error.message)
             return HttpResponseRedirect(_back(request, request.headers.get("Referer", "")))
-        return HttpResponseRedirect(_back(request, request.POST.get("next", "")))
+        words, made = (said, "") if isinstance(said, str) else said
+        messages.success(request, words)
+        return HttpResponseRedirect(made or _back(request, request.POST.get("next", "")))
 
     return login_required(require_POST(answer))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
+from django.urls import path, reverse
 
 from registry.access import Act
 from registry.choices import CampaignState
 from registry.dashboard.callers import act, caller, page, paged
 from registry.errors import Invalid
-from registry.selectors import base_models
+from registry.selectors import base_models, drafts, overview, rights, staleness
 from registry.selectors import campaigns as selectors
 from registry.services import campaign_plans
 from registry.services import campaigns as services
@@ -39,11 +39,19 @@ OFFERED = {
 }
 
 
+MOVING = (CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.REVIEW)
+
+
 @page
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
     shown = paged(request, selectors.table(by))
-    return render(request, "campaigns/list.html", {"page": shown, "stale": selectors.stale_by_base(by)})
+    context = {
+        "page": shown,
+        "stale": overview.stale_adapters(staleness.listing(by)),
+        "may_plan": rights.may_anywhere(by, Act.PUBLISH),
+    }
+    return render(request, "campaigns/list.html", context)
 
 
 @page
@@ -53,23 +61,32 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     offered = OFFERED.get(CampaignState(campaign.state), ())
     may = by.administrator or selectors.may_publish(by, campaign)
     draft = campaign.state == CampaignState.DRAFT
+    moving = campaign.state in MOVING
     context = {
         "campaign": campaign,
         "items": [(item, selectors.evaluations(item)) for item in selectors.items(campaign)],
         "offered": offered if may else (),
         "plan": campaign_plans.preview(by=by, campaign=campaign) if draft and may else None,
-        "moving": campaign.state == CampaignState.RUNNING,
+        "moving": moving,
     }
-    template = "campaigns/_items.html" if request.headers.get("HX-Request") else "campaigns/detail.html"
-    return render(request, template, context)
+    if not request.headers.get("HX-Request"):
+        return render(request, "campaigns/detail.html", context)
+    answer = render(request, "campaigns/_items.html", context)
+    if campaign.state != request.GET.get("was", campaign.state):
+        answer["HX-Refresh"] = "true"  # its badge and its buttons stand outside the island
+    return answer
 
 
 @act
-def create(request: HttpRequest) -> str:
+def create(request: HttpRequest) -> tuple[str, str]:
     by = caller(request)
     base = base_models.one(by, request.POST.get("base_model", ""))
-    made = services.create(by=by, base_model=base, gate=BETTER_THAN_OLD)
-    return f"Campaign {made.pk} is a draft: look at its plan below in the list, then start it."
+    made = drafts.same_as_stale(by, base)
+    words = "This draft over the same adapters was there already"
+    if made is None:
+        made = services.create(by=by, base_model=base, gate=BETTER_THAN_OLD)
+        words = f"Campaign {made.pk} is a draft"
+    return f"{words}: look at its plan, then start it.", reverse("campaign", args=[made.pk])
 
 
 @act

@@ -1,6 +1,6 @@
-"""Curves and the lineage graph as SVG drawn by the server: their nodes are links, their colours the page's own.
+"""Curves and histograms as SVG drawn by the server, in the page's own colours.
 
-Geometry only: the templates `partials/_curve.html` and `partials/_graph.html` write the elements.
+Geometry only: the template `partials/_curve.html` writes the elements.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor, log10
 
-from registry.selectors.lineage import Edge, Graph, Node
-
 Point = tuple[float, float]
 MOST_POINTS = 300
 WIDTH, HEIGHT = 640.0, 240.0
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 10.0, 10.0, 22.0
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 24.0, 12.0, 28.0
 
 
 @dataclass
@@ -56,7 +54,7 @@ def curve(train: Sequence[Point], validation: Sequence[Point], *, steps: int) ->
         raw=_path(place(p) for p in thin),
         smooth=_path(place(p) for p in _smoothed(thin)),
         validation=[place(p) for p in _thin(validation)],
-        x_ticks=[Tick(place((x, low))[0], f"{x:g}") for x in _ticks(0, x_high) if x <= x_high],
+        x_ticks=[Tick(place((x, low))[0], f"{x:g}") for x in _x_ticks(x_high)],
         y_ticks=[Tick(place((0, y))[1], f"{y:g}") for y in y_ticks],
         summary=f"Loss from {points[0][1]:.3f} to {(train or validation)[-1][1]:.3f} over {x_high} steps.",
     )
@@ -129,85 +127,11 @@ def _ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round(i * step, 10) for i in range(first, last + 1)]
 
 
+def _x_ticks(last: int) -> list[float]:
+    """Round numbers from 0, and the last step; what would run into that is left out."""
+    inner = [x for x in _ticks(0, last) if x < last * 0.88]
+    return [*inner, float(last)]
+
+
 def _path(points: Iterable[Point]) -> str:
     return " ".join(f"{'L' if i else 'M'}{x} {y}" for i, (x, y) in enumerate(points))
-
-
-# Lineage --------------------------------------------------------------------------------------------
-
-COLUMNS = {"dataset": 0, "base": 0, "job": 1, "adapter": 1, "client": 2}
-GRAPH_WIDTH, NODE_HEIGHT, GAP = 1180.0, 38.0, 12.0
-BOXES = ((14.0, 250.0), (450.0, 290.0), (930.0, 236.0))
-
-
-@dataclass(frozen=True)
-class Box:
-    node: Node
-    x: float
-    y: float
-    width: float
-    second: str
-
-    @property
-    def middle(self) -> float:
-        return self.y + NODE_HEIGHT / 2
-
-
-@dataclass(frozen=True)
-class Line:
-    path: str
-    kind: str
-    edge: Edge
-
-
-@dataclass
-class Drawing:
-    boxes: list[Box]
-    lines: list[Line]
-    height: float
-    width: float = GRAPH_WIDTH
-
-
-SECONDS = {"base": "base version", "dataset": "dataset version", "adapter": "adapter version", "client": "client"}
-
-
-def drawing(graph: Graph) -> Drawing:
-    """Three columns, base versions and datasets | adapter versions | clients; each sorted to keep edges short."""
-    shown = [n for n in graph.nodes.values() if n.kind != "job"]
-    order = {
-        node.id: i
-        for i, node in enumerate(
-            sorted(shown, key=lambda n: (n.kind != "base", n.kind != "base" and n.state, n.label))
-        )
-    }
-    boxes: dict[str, Box] = {}
-    bottom = 0.0
-    for column, (x, width) in enumerate(BOXES):
-        members = [n for n in shown if COLUMNS[n.kind] == column]
-        members.sort(key=lambda n: _rank(n, graph, boxes, order))
-        for i, node in enumerate(members):
-            y = 34 + i * (NODE_HEIGHT + GAP)
-            boxes[node.id] = Box(node, x, y, width, SECONDS[node.kind])
-            bottom = max(bottom, y + NODE_HEIGHT)
-    lines = [_line(edge, boxes) for edge in sorted(graph.edges, key=lambda e: (e.source, e.target))]
-    return Drawing(list(boxes.values()), [line for line in lines if line], bottom + 16)
-
-
-def _rank(node: Node, graph: Graph, boxes: dict[str, Box], order: dict[str, int]) -> tuple[float, int]:
-    """The mean height of what leads to the node, so that edges cross little."""
-    above = [boxes[e.source].y for e in graph.edges if e.target == node.id and e.source in boxes]
-    return (sum(above) / len(above) if above else 0.0, order[node.id])
-
-
-def _line(edge: Edge, boxes: dict[str, Box]) -> Line | None:
-    left, right = boxes.get(edge.source), boxes.get(edge.target)
-    if left is None or right is None:
-        return None
-    if left.x == right.x:
-        x = left.x + 40
-        return Line(f"M{x} {left.y + NODE_HEIGHT} L{x} {right.y}", "successor", edge)
-    x1, x2 = left.x + left.width, right.x
-    middle = (x1 + x2) / 2
-    stale = "stale" in (right.node.state, left.node.state) and left.node.kind != "dataset"
-    path = f"M{x1} {left.middle} C{middle} {left.middle} {middle} {right.middle} {x2} {right.middle}"
-    return Line(path, "stale" if stale else "", edge)

@@ -21,11 +21,14 @@ from registry.models import (
     Evaluation,
     Job,
     Receipt,
+    ServingInstance,
+    Worker,
 )
-from registry.selectors import assignments, engines, staleness
+from registry.selectors import assignments, engines, health, serving, staleness
 from registry.selectors.staleness import Stale
 
 REQUESTS_WITHIN = timedelta(hours=24)
+ENGINE_AWAY = timedelta(seconds=30)
 
 
 @dataclass
@@ -51,14 +54,38 @@ class Attention:
     failed_jobs: int = 0
     unassigned: list[Client] = field(default_factory=list)
 
+    away: list[str] = field(default_factory=list)
+
     @property
     def clients_hit(self) -> int:
         return len({client.pk for row in self.stale for client in row.clients})
 
+    @property
+    def adapters_hit(self) -> int:
+        """Two stale versions of one adapter need one retrain."""
+        return len({row.version.adapter_id for row in self.stale})
+
+
+@dataclass(frozen=True)
+class Successor:
+    """A ready version that waits to be promoted, with what it and the current one lose on the test split."""
+
+    version: AdapterVersion
+    loss: float | None
+    current_loss: float | None
+
+
+@dataclass(frozen=True)
+class StaleBase:
+    """How many adapters of a base model need a retrain."""
+
+    name: str
+    adapters: int
+
 
 @dataclass
 class AdapterRow:
-    """One adapter as the tables show it: its current version, or what is being made of it."""
+    """One adapter as the tables show it: its current version, and in `state` what is being made of it, if any."""
 
     adapter: Adapter
     version: AdapterVersion | None
@@ -76,7 +103,7 @@ def figures(by: Caller) -> Figures:
     copies = versions.aggregate(parameters=Sum("base_version__parameter_count"))["parameters"] or 0
     since = timezone.now() - REQUESTS_WITHIN
     return Figures(
-        serving=len({entry["version"] for engine in living for entry in engine.loaded}),
+        serving=len({entry["version"] for engine in living for entry in serving.own(by, engine.loaded)}),
         bases=len({engine.base_version_id for engine in living}),
         requests=visible(by, Receipt.objects.filter(at__gte=since), team="client__team").count(),
         running=jobs.filter(state__in=HELD_JOB_STATES).count(),
@@ -95,7 +122,28 @@ def attention(by: Caller) -> Attention:
     open_now = assignments.at_time(Assignment.objects.all(), timezone.now()).values("slot__client")
     clients = visible(by, Client.objects.filter(builtin=False).select_related("team")).exclude(pk__in=open_now)
     stale = [row for row in staleness.listing(by) if row.waived_until is None]
-    return Attention(stale, failed.count(), list(clients[:20]))
+    return Attention(stale, failed.count(), list(clients[:20]), away())
+
+
+def away() -> list[str]:
+    """Workers and engines that were heard within a day, and not lately."""
+    now = timezone.now()
+    day = now - timedelta(days=1)
+    workers = Worker.objects.filter(last_tick__gt=day, last_tick__lte=now - health.FRESH).order_by("name")
+    silent = ServingInstance.objects.filter(last_tick__gt=day, last_tick__lte=now - ENGINE_AWAY)
+    gone = [f"worker {worker.name}" for worker in workers]
+    living = set(engines.living().values_list("base_version", flat=True))
+    rows = silent.exclude(base_version__in=living).select_related("base_version__base_model").order_by("pk")
+    return gone + [f"engine of {row.base_version.address}" for row in rows]
+
+
+def stale_adapters(rows: list[Stale]) -> list[StaleBase]:
+    """Base models with stale, unwaived adapters, and how many."""
+    found: dict[str, set[int]] = {}
+    for row in rows:
+        if row.waived_until is None:
+            found.setdefault(row.version.base_version.base_model.name, set()).add(row.version.adapter_id)
+    return [StaleBase(name, len(adapters)) for name, adapters in sorted(found.items())]
 
 
 def adapters(
@@ -114,7 +162,8 @@ def adapters(
     if q:
         rows = rows.filter(Q(name__icontains=q) | Q(vertical__icontains=q) | Q(description__icontains=q))
     if only_stale:
-        rows = rows.filter(Exists(staleness.suspects(staleness.that_matter()).filter(adapter=OuterRef("pk"))))
+        needing = staleness.suspects(staleness.that_matter()).exclude(waivers__until__gt=timezone.now())
+        rows = rows.filter(Exists(needing.filter(adapter=OuterRef("pk"))))
     return rows.order_by("team__slug", "name")
 
 
@@ -139,7 +188,7 @@ def table(rows: list[Adapter]) -> list[AdapterRow]:
         AdapterRow(
             adapter=row,
             version=by_pk.get(_current(row) or 0),
-            state=_state(row, stale, training),
+            state=training.get(row.pk, "") or ("" if _current(row) else "empty"),
             loss=measured.get(_current(row) or 0),
             clients=clients.get(_current(row) or 0, []),
             stale=stale.get(_current(row) or 0),
@@ -151,15 +200,6 @@ def table(rows: list[Adapter]) -> list[AdapterRow]:
 def _current(row: Adapter) -> int | None:
     found: int | None = getattr(row, "production_pk", None) or getattr(row, "highest_pk", None)
     return found
-
-
-def _state(row: Adapter, stale: dict[int, Stale], training: dict[int, str]) -> str:
-    if row.pk in training:
-        return training[row.pk]
-    current = _current(row)
-    if current is None:
-        return "empty"
-    return "stale" if current in stale else "fresh"
 
 
 def _training(pks: list[int]) -> dict[int, str]:
@@ -184,13 +224,26 @@ def losses(pks: list[int]) -> dict[int, float]:
     return {version: loss for version, loss in pairs if version is not None and loss is not None}
 
 
+def successor(current: AdapterVersion | None, versions: QuerySet[AdapterVersion]) -> Successor | None:
+    """The newest ready version after the current one, unless it was measured to be worse."""
+    if current is None:
+        return None
+    newer = versions.filter(number__gt=current.number, status=VersionStatus.READY).order_by("-number").first()
+    if newer is None:
+        return None
+    measured = losses([newer.pk, current.pk])
+    new, old = measured.get(newer.pk), measured.get(current.pk)
+    worse = new is not None and old is not None and new > old
+    return None if worse else Successor(newer, new, old)
+
+
 def counts(by: Caller) -> dict[str, int]:
     """What the navigation counts: six small queries."""
     stale = [row for row in staleness.listing(by) if row.waived_until is None]
     unfinished = Job.objects.filter(state__in=(JobState.QUEUED, *HELD_JOB_STATES))
     return {
         "adapters": visible(by, Adapter.objects.all()).count(),
-        "stale": len(stale),
+        "stale": len({row.version.adapter_id for row in stale}),
         "jobs": visible(by, unfinished).count(),
         "clients": visible(by, Client.objects.filter(builtin=False)).count(),
         "bases": BaseModel.objects.count(),

@@ -75,6 +75,15 @@ def badge(state: Any) -> SafeString:
     return format_html('<span class="badge {}">{}{}</span>', kind, icon(name, 13), words.word(state))
 
 
+@register.simple_tag
+def freshness(stale: Any, where: str = "") -> SafeString:
+    """fresh, stale or waived; with `where`, a link to the reason."""
+    state = "fresh" if not stale else "waived" if stale.waived_until else "stale"
+    if not where or state == "fresh":
+        return badge(state)
+    return format_html('<a class="why" href="{}" title="Why?">{}</a>', where, badge(state))
+
+
 def _number(value: Any) -> float | None:
     """A missing key of a template is an empty text, so whatever is no number is none."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -107,6 +116,12 @@ def ago(moment: datetime | None) -> SafeString:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), absolute, naturaltime(moment)
     )
+
+
+@register.filter
+def since(moment: datetime | None) -> str:
+    """Relative, as bare words: in an SVG there is no `time`."""
+    return str(naturaltime(moment)) if moment else "–"
 
 
 @register.filter

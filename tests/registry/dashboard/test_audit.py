@@ -1,0 +1,68 @@
+"""The audit page: typed dates, a bad one kept in its field, the time machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from registry.dashboard.moments import moment_of
+from registry.errors import Invalid
+from registry.services import clients
+from tests.world import World
+
+Pages = Callable[[str | None], Client]
+
+
+def test_it_reads_a_date_from_its_beginning_to_its_end() -> None:
+    assert moment_of("2026-05-04", last=False) == datetime(2026, 5, 4, tzinfo=UTC)
+    assert moment_of("2026-05-04") == datetime(2026, 5, 4, 23, 59, 59, 999_999, UTC)
+
+
+def test_it_refuses_what_is_no_date() -> None:
+    with pytest.raises(Invalid):
+        moment_of("yesterday")
+
+
+def test_it_shows_the_events_of_the_day_that_from_names(world: World, pages: Pages) -> None:
+    clients.create(by=world.by("alice"), team=world.health, name="clinic", vertical="")
+    today = timezone.now().date().isoformat()
+    for name in ("from", "to"):
+        assert "client.create" in pages("alice").get(f"/audit?{name}={today}").content.decode()
+
+
+def test_it_says_a_bad_date_beside_the_kept_filters(world: World, pages: Pages) -> None:
+    answer = pages("alice").get("/audit?from=soon&actor=alice@example.org")
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert "is no date" in page
+    assert 'value="soon"' in page
+    assert 'value="alice@example.org"' in page
+
+
+def test_it_hands_its_filter_to_the_csv(world: World, pages: Pages) -> None:
+    page = pages("alice").get("/audit?action=client.create&from=2026-01-01").content.decode()
+    assert "format=csv&amp;action=client.create&amp;from=2026-01-01T00%3A00%3A00%2B00%3A00" in page
+    assert pages("alice").get("/api/v1/audit?format=csv&action=client.create").status_code == 200
+
+
+def test_it_says_calmly_that_there_was_nothing(world: World, pages: Pages) -> None:
+    clients.create(by=world.by("alice"), team=world.health, name="clinic", vertical="")
+    answer = pages("alice").get("/audit?who=health/clinic&slot=night&at=2020-01-01")
+    assert answer.status_code == 200
+    assert answer.context["lookup"].nothing == "health/clinic had nothing in slot night then."
+
+
+def test_it_says_a_bad_lineage_node_on_the_page(world: World, pages: Pages) -> None:
+    answer = pages("alice").get("/lineage?node=planet:mars")
+    assert answer.status_code == 400
+    assert 'value="planet:mars"' in answer.content.decode()
+
+
+def test_it_shows_nothing_of_another_team(world: World, pages: Pages) -> None:
+    clients.create(by=world.by("alice"), team=world.health, name="clinic", vertical="")
+    assert "health/clinic" not in pages("charlie").get("/audit").content.decode()
+    assert pages("charlie").get("/audit?who=health/clinic").context["lookup"].problem
