@@ -8,6 +8,7 @@ from django.urls import path
 
 from registry.dashboard.callers import act, caller, page, paged
 from registry.selectors import base_models as selectors
+from registry.selectors import standing
 from registry.services import base_models as services
 
 
@@ -23,7 +24,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     base = selectors.one(by, name)
     context = {
         "base": base,
-        "versions": selectors.timeline(by, base),
+        "versions": standing.timeline(by, base),
         "drafts": [(draft, selectors.impact(by, draft)) for draft in selectors.drafts(by, base)],
         "administrator": by.administrator,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from registry.templatetags import words
 
 register = template.Library()
+DIGEST = re.compile("[0-9a-f]{64}")
 
 # state -> (the class of its colours, its icon)
 BADGES = {
@@ -183,6 +185,13 @@ def say(word: Any) -> str:
 @register.filter
 def plain(value: Any) -> str:
     return words.plain(value)
+
+
+@register.filter
+def brief(value: Any) -> str:
+    """One line of a before and after: a digest by its first characters."""
+    text = words.plain(value)
+    return text[:12] if DIGEST.fullmatch(text) else text if len(text) <= 80 else f"{text[:79]}…"
 
 
 @register.filter
