@@ -94,7 +94,8 @@ class Acts(RuleBasedStateMachine):
 
     @rule(which=pick)
     def add_version(self, which: int) -> None:
-        make.make_version(self.team, ADAPTERS[which % 2])
+        if BaseVersion.objects.filter(current_of__isnull=False).exists():  # none is after its retirement
+            make.make_version(self.team, ADAPTERS[which % 2])
 
     @rule(which=pick, name=st.sampled_from(ALIASES), force=st.booleans())
     def move_alias(self, which: int, name: str, force: bool) -> None:
