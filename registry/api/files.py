@@ -12,9 +12,10 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 
+from registry.api.bodies import Json
 from registry.api.errors import answer
 from registry.api.views import View
 from registry.errors import Invalid, Malformed, OutOfRange, TooLarge
@@ -28,7 +29,7 @@ FRAME = 1024 * 1024  # what the multipart around the files may add
 class UploadView(View):
     """A view that takes multipart; a body that is too large is refused before it is read."""
 
-    parser_classes = [MultiPartParser, JSONParser]
+    parser_classes = [MultiPartParser, Json]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         length = request.META.get("CONTENT_LENGTH") or "0"
