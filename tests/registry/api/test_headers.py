@@ -159,6 +159,17 @@ def test_the_history_of_a_slot_shows_each_version_it_had(api, world, served):
     assert {row["alias"] for row in rows} == {"production"}
 
 
+def test_the_history_of_a_slot_has_pages(api, world, served):
+    two = make_version(world.health, base=served.base_version)
+    aliases.move(by=SYSTEM, adapter=two.adapter, name="production", version=two, reason="r", force=True)
+    seen, url = [], "/api/v1/clients/health/st-olaf/timeline?limit=1"
+    while url:
+        page = api("bob").get(url).json()
+        seen += [row["version"] for row in page["results"]]
+        url = page["next"]
+    assert seen == [2, 1]
+
+
 def test_the_history_ends_with_the_assignment(api, world, served):
     assert api("alice").delete(SLOT).status_code == 204
     two = make_version(world.health, base=served.base_version)
