@@ -5,7 +5,7 @@ Three columns, sources | adapter versions | clients. Geometry only: `partials/_g
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from registry.selectors.lineage import Edge, Graph, Node
@@ -83,7 +83,7 @@ class Group:
 
 
 def drawing(graph: Graph, facts: Facts) -> Drawing:
-    nodes = [n for n in graph.nodes.values() if n.kind in COLUMNS] + [node for node, _ in facts.coming]
+    nodes = [n for n in _nodes(graph, facts) if n.kind in COLUMNS]
     edges = [*graph.edges, *(edge for _, edge in facts.coming)]
     boxes: dict[str, Box] = {}
     bottom = 0.0
@@ -101,13 +101,18 @@ def drawing(graph: Graph, facts: Facts) -> Drawing:
 
 def groups(graph: Graph, facts: Facts) -> list[Group]:
     """The same nodes as a table, kind by kind."""
-    nodes = sorted([*graph.nodes.values(), *(node for node, _ in facts.coming)], key=_order)
+    nodes = sorted(_nodes(graph, facts), key=_order)
     found = []
     for kind, words in KINDS.items():
         rows = [Row(node, facts.seconds.get(node.id, "")) for node in nodes if node.kind == kind]
         if rows:
             found.append(Group(words, rows))
     return found
+
+
+def _nodes(graph: Graph, facts: Facts) -> list[Node]:
+    found = [replace(n, state="waived") if n.id in facts.waived else n for n in graph.nodes.values()]
+    return [*found, *(node for node, _ in facts.coming)]
 
 
 def _order(node: Node) -> tuple[str, str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -10,7 +9,6 @@ from django.db.models import Count, Q, QuerySet
 from registry.access import Act, Caller, teams, visible
 from registry.choices import ItemState
 from registry.models import Campaign, CampaignItem, Evaluation
-from registry.selectors import staleness
 
 
 def listing(by: Caller, *, team: str = "", base_model: str = "", state: str = "") -> QuerySet[Campaign]:
@@ -58,12 +56,6 @@ def table(by: Caller) -> QuerySet[Campaign]:
     good = [ItemState.PASSED, ItemState.PROMOTING, ItemState.PROMOTED]
     counted = {"total": Count("items"), "passed": Count("items", filter=Q(items__state__in=good))}
     return listing(by).annotate(**counted).order_by("-pk")
-
-
-def stale_by_base(by: Caller) -> list[tuple[str, int]]:
-    """Base models with stale, unwaived versions, and how many."""
-    rows = [row for row in staleness.listing(by) if row.waived_until is None]
-    return sorted(Counter(row.version.base_version.base_model.name for row in rows).items())
 
 
 def may_publish(by: Caller, campaign: Campaign) -> bool:

@@ -22,13 +22,14 @@ MOST_JOBS = 30
 class Facts:
     """`seconds`: node id -> its second line. `since`: base node id -> when it was superseded.
 
-    `blamed` holds the (source, target) of edges from what made a version stale, `coming` the versions that are
-    being trained, each with the edge from its base.
+    `blamed` holds the (source, target) of edges from what made a version stale, `waived` the nodes whose staleness
+    is accepted for now, `coming` the versions that are being trained, each with the edge from its base.
     """
 
     seconds: dict[str, str] = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
     blamed: set[tuple[str, str]] = field(default_factory=set)
+    waived: set[str] = field(default_factory=set)
     coming: list[tuple[Node, Edge]] = field(default_factory=list)
 
 
@@ -40,12 +41,26 @@ def facts(by: Caller, graph: Graph, *, everything: bool) -> Facts:
     _datasets(by, graph, found)
     _clients(by, graph, found)
     for stale in staleness.of_versions(ids):
+        if stale.waived_until is not None:
+            found.waived.add(f"adapter:{stale.version.address}")
+            continue
         for reason in stale.reasons:
             kind = "dataset" if reason.reason.startswith("dataset") else "base"
             found.blamed.add((f"{kind}:{reason.left}", f"adapter:{stale.version.address}"))
+    _waived_clients(graph, found)
     names = {node.id.partition(":")[2].partition("@")[0] for node in _of(graph, "adapter")}
     _coming(by, None if everything else names, found)
     return found
+
+
+def _waived_clients(graph: Graph, found: Facts) -> None:
+    """Clients that are on stale versions, all of which are waived."""
+    stale = {node.id for node in _of(graph, "adapter") if node.state == "stale"}
+    served: dict[str, set[str]] = {}
+    for edge in graph.edges:
+        if edge.source in stale and edge.target.startswith("client:"):
+            served.setdefault(edge.target, set()).add(edge.source)
+    found.waived |= {client for client, versions in served.items() if versions <= found.waived}
 
 
 def _of(graph: Graph, kind: str) -> list[Node]:

@@ -48,6 +48,10 @@ def main() -> dict[str, Any]:
     _serving(versions, first, second)
     _receipts(versions)
     campaign = _campaign(made, second)
+    others = _others(made, versions["manufacturing"], second)
+    judged = _judged(versions["healthcare"])
+    _two_slots(made, versions["retail"])
+    _waived(made, versions["legal"])
     _odd_dataset(made)
     audit.seal()
     audit.sign_head()
@@ -58,6 +62,8 @@ def main() -> dict[str, Any]:
         "running": running.pk,
         "failed": failed.pk,
         "campaign": campaign.pk,
+        "judged": judged.pk,
+        **others,
         "draft": draft.number,
     }
 
@@ -157,6 +163,80 @@ def _failed(made: Any, old: Any, base: Any) -> Any:
     return _train(made, old.adapter, base, old.dataset_version, state="failed", error=error)
 
 
+def _others(made: Any, old: Any, base: Any) -> dict[str, int]:
+    """A training that waits, a check at work and an evaluation of which nothing is known yet."""
+    from django.db import transaction
+
+    from registry.access import Caller
+    from registry.models import Job
+    from registry.services import jobs
+
+    def job(kind: str, thing: str, **fields: Any) -> Any:
+        with transaction.atomic():
+            row = jobs.create(by=Caller(user=made.user), kind=kind, team=made.team, payload={}, obj=thing)
+        Job.objects.filter(pk=row.pk).update(**fields)
+        return row
+
+    waiting = _train(made, old.adapter, base, old.dataset_version, state="queued")
+    Job.objects.filter(pk=waiting.pk).update(started_at=None, attempt=0)
+    checking = job(
+        "validate_dataset", "dataset:atelier/odd-rows@1", state="running", progress={"rows": 12_400}, attempt=1
+    )
+    measuring = job("evaluate", f"adapter:{old.address}", state="claimed", attempt=1)
+    return {"queued": waiting.pk, "checking": checking.pk, "evaluating": measuring.pk}
+
+
+def _judged(version: Any) -> Any:
+    """A training whose gate refused it."""
+    from registry.models import Job, TrainingSpec
+
+    rules = [
+        {"metric": "loss", "op": "<=", "relative_to": "production", "left": 0.51, "right": 0.47, "passed": False},
+        {"metric": "loss", "op": "<", "relative_to": "base", "left": 0.51, "right": 1.9, "passed": True},
+    ]
+    gate = [{name: rule[name] for name in ("metric", "op", "relative_to")} for rule in rules]
+    spec = TrainingSpec.objects.filter(job=version.job)
+    recipe = {**spec.get().recipe, "rank": 8, "learning_rate": 0.0004}
+    spec.update(gate=gate, gate_result={"passed": False, "rules": rules}, promote_to="production", recipe=recipe)
+    training = {
+        "test_loss": 0.51,
+        "production_test_loss": 0.47,
+        "base_test_loss": 1.9,
+        "steps": 1200,
+        "ended": "steps",
+    }
+    result = {"adapter": version.adapter.address, "version": version.number, "training": training}
+    cost = {"device_seconds": 540, "amount": 0.3, "currency": "USD"}
+    Job.objects.filter(pk=version.job_id).update(result=result, cost=cost)
+    return version.job
+
+
+def _two_slots(made: Any, version: Any) -> None:
+    from registry.access import Caller
+    from registry.models import AdapterVersion, Alias, Client
+    from registry.services import assignments
+
+    adapter = version.adapter
+    target = assignments.Target(
+        adapter,
+        alias=Alias.objects.get(adapter=adapter, name="production"),
+        canary_version=AdapterVersion.objects.get(adapter=adapter, number=1),
+        canary_percent=5,
+    )
+    client = Client.objects.get(name="marlow-stores")
+    assignments.assign(by=Caller(user=made.user), client=client, slot="newsletter", target=target, reason="trial")
+
+
+def _waived(made: Any, version: Any) -> None:
+    from django.utils import timezone
+
+    from registry.access import Caller
+    from registry.services import waivers
+
+    until = timezone.now() + timedelta(days=30)
+    waivers.waive(by=Caller(user=made.user), version=version, reason="the contract ends then", until=until)
+
+
 def _serving(versions: dict[str, Any], *bases: Any) -> None:
     from django.utils import timezone
 
@@ -169,7 +249,9 @@ def _serving(versions: dict[str, Any], *bases: Any) -> None:
             url=f"http://127.0.0.1:{port}", base_version=base, engine="plethora", pid=4000 + port, base_loads=1,
             loaded=held if base is bases[0] else [], swap_ms=3.4, last_tick=soon,
         )  # fmt: skip
-    Worker.objects.create(name="gpu-2", devices=["cuda:0"], memory=80_000_000_000, last_tick=timezone.now())
+    gone = timezone.now() - timedelta(hours=1)
+    Worker.objects.create(name="gpu-1", devices=["cuda:0"], memory=80_000_000_000, last_tick=gone)
+    Worker.objects.create(name="gpu-2", devices=["cuda:0"], memory=80_000_000_000, last_tick=soon)
 
 
 def _receipts(versions: dict[str, Any]) -> None:

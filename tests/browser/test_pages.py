@@ -15,8 +15,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 PAGES = (
     "/", "/adapters", "/adapters?stale=1", "/adapters?q=nothing-like-it", "/adapters/{adapter}",
-    "/adapters/{adapter}/3", "/jobs", "/jobs/{running}", "/jobs/{failed}", "/lineage", "/lineage?only_stale=1",
+    "/adapters/{adapter}/3", "/jobs", "/jobs/{running}", "/jobs/{failed}", "/jobs/{queued}",
+    "/jobs/{checking}", "/jobs/{evaluating}", "/jobs/{judged}", "/lineage", "/lineage?only_stale=1",
     "/lineage?node=adapter:{adapter}@2&depth=2", "/clients", "/clients/atelier/marlow-stores?at=2100-01-01",
+    "/adapters/atelier/contract-clauses", "/accounts/email/", "/accounts/password/change/",
     "/base-models", "/base-models/llama-3-8b", "/datasets", "/datasets/atelier/retail-notes",
     "/datasets/atelier/odd-rows", "/datasets/atelier/broken-rows", "/campaigns", "/campaigns/{campaign}",
     "/serving", "/audit", "/audit?who=atelier/marlow-stores",
@@ -91,6 +93,28 @@ def test_it_follows_a_job_to_its_end_without_a_reload(page: Any, site: Site) -> 
     expect(page).to_have_title(re.compile("succeeded"), timeout=15_000)
     page.wait_for_load_state()
     assert page.locator("#live[hx-trigger]").count() == 0
+
+
+def test_it_takes_the_window_to_the_sign_in_when_the_session_ends(browser: Any, site: Site) -> None:
+    context = browser.new_context(base_url=site.url)
+    page = context.new_page()
+    sign_in(page, site)
+    page.goto(f"/jobs/{site.seed['evaluating']}")
+    context.clear_cookies()
+    page.wait_for_url(re.compile(r"/accounts/login/\?next="), timeout=15_000)
+    assert page.get_by_role("heading", name="Sign in").is_visible()
+    context.close()
+
+
+def test_it_plans_one_campaign_for_what_is_stale(page: Any, site: Site) -> None:
+    page.goto("/lineage")
+    page.get_by_role("button", name="Retrain all stale on llama-3-8b").click()
+    page.wait_for_url(re.compile(r"/campaigns/\d+"))
+    first = page.url
+    page.goto("/campaigns")
+    page.get_by_role("button", name="Plan a campaign").click()
+    page.wait_for_url(first)
+    assert page.get_by_text("was there already").is_visible()
 
 
 def test_it_shows_foreign_text_as_text(page: Any, site: Site) -> None:

@@ -67,7 +67,7 @@ def test_it_says_the_verdict_rule_by_rule(world: World, pages: Pages) -> None:
     verdict = {"passed": False, "rules": [rule]}
     job = _train(world, "succeeded", gate=[{}], gate_result=verdict)
     page = pages("alice").get(f"/jobs/{job.pk}").content.decode()
-    assert "test loss at most that of production" in page
+    assert "Test loss at most that of production" in page
     assert "refused" in page
 
 
