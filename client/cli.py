@@ -6,35 +6,35 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 job failed, 4 not signed in or forbidden, 
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from client import config, jobs, registry
+from client import adapters, audit, bases, clients, config, datasets, jobs, lineage
 from client.output import data, explained, talk
 from client.session import Json, Token, Url, connect
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(jobs.app, name="job")
-app.add_typer(registry.base, name="base")
-app.add_typer(registry.dataset, name="dataset")
-app.add_typer(registry.adapter, name="adapter")
-app.add_typer(registry.client, name="client")
-app.add_typer(registry.lineage, name="lineage")
-app.add_typer(registry.audit, name="audit")
-app.command("retrain")(registry.retrain)
+app.add_typer(bases.app, name="base")
+app.add_typer(datasets.app, name="dataset")
+app.add_typer(adapters.app, name="adapter")
+app.add_typer(clients.app, name="client")
+app.add_typer(lineage.app, name="lineage")
+app.add_typer(audit.app, name="audit")
+app.command("retrain")(lineage.retrain)
 
 
 @app.command()
-def login(
-    url: Annotated[str, typer.Option(prompt=True, help="address of the server")],
-    token: Annotated[str, typer.Option(prompt=True, hide_input=True, help="an API token, plt_...")],
-) -> None:
-    """Check a token and keep it for the next commands."""
+def login(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Check a token and keep it for the next commands. What is not said by a flag is asked for."""
     with explained():
-        me = connect(url, token.strip()).get("/me")
-        path = config.save(config.Config(url, token.strip()))
+        url = url or typer.prompt("Address of the server", default=config.load(None, None).url, err=True)
+        token = token or typer.prompt("API token (plt_...)", hide_input=True, err=True)
+        kept = config.Config(url, token.strip())
+        me = connect(kept.url, kept.token).get("/me")
+        path = config.save(kept)
         talk.print(f"Signed in as {me['user']} for team {me['team']}; kept in {path}.", markup=False)
+        if as_json:
+            data({"url": kept.url, "user": me["user"], "team": me["team"], "file": str(path)}, as_json=True)
 
 
 @app.command()
@@ -45,11 +45,14 @@ def whoami(url: Url = None, token: Token = None, as_json: Json = False) -> None:
 
 
 @app.command("open")
-def open_dashboard(url: Url = None) -> None:
+def open_dashboard(url: Url = None, as_json: Json = False) -> None:
     """Open the dashboard in a browser."""
     address = config.load(url, None).url
     typer.launch(address)
-    typer.echo(address)
+    if as_json:
+        data({"url": address}, as_json=True)
+    else:
+        typer.echo(address)
 
 
 def main() -> None:

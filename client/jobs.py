@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from client.addresses import whole
 from client.api import Client
-from client.output import Exit, data, explained, interactive, rows, stop, talk
+from client.output import Exit, data, explained, rows, stop
 from client.session import Json, Token, Url, connect
+from client.waiting import DAY, OUTCOMES, Seconds, followed
 
 app = typer.Typer(no_args_is_help=True, help="Training jobs.")
-Seconds = Annotated[float, typer.Option("--timeout", help="give up waiting after so many seconds")]
-FINAL = ("succeeded", "failed", "cancelled")
-EVERY = 1.0  # seconds between two looks
-OUTCOMES = {"failed": Exit.JOB_FAILED, "cancelled": Exit.CANCELLED}
+File = Annotated[
+    Path | None, typer.Option("--file", "-f", help="the job as YAML or JSON", exists=True, dir_okay=False)
+]
 
 
 @app.command()
 def submit(
-    file: Annotated[
-        Path, typer.Option("--file", "-f", help="the job as YAML or JSON", exists=True, dir_okay=False)
-    ],
+    adapter: Annotated[str | None, typer.Argument(metavar="TEAM/ADAPTER")] = None,
+    dataset: Annotated[str | None, typer.Option(help="team/dataset@2")] = None,
+    preset: Annotated[str | None, typer.Option(help="default, quick, small, thorough or qlora")] = None,
+    rank: Annotated[int | None, typer.Option()] = None,
+    steps: Annotated[int | None, typer.Option()] = None,
+    *,
+    promote_to: Annotated[str | None, typer.Option(help="alias that moves when it is done")] = None,
+    file: File = None,
     wait: Annotated[bool, typer.Option("--wait", help="watch it, and exit with its status")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what it would take")] = False,
-    *,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
 ) -> None:
-    """Queue a training job."""
+    """Queue a training job: TEAM/ADAPTER with --dataset, or a file. What a flag says wins over the file."""
     with explained():
-        body = _read(file)
+        recipe = {"preset": preset, "rank": rank, "steps": steps}
+        asked = {"adapter": adapter and whole(adapter), "dataset": dataset, "promote_to": promote_to}
+        body = _job(_read(file) if file is not None else {}, asked, recipe)
         server = connect(url, token)
         if dry_run:
             data(server.post("/training-jobs", body, params={"dry_run": "true"}), as_json=as_json)
@@ -45,14 +49,14 @@ def submit(
         if not wait:
             data(job if as_json else {"id": job["id"], "state": job["state"]}, as_json=as_json)
             return
-        _watch(server, job["id"], 24 * 3600.0, as_json=as_json, exit_status=True)
+        _watch(server, job["id"], DAY, as_json=as_json, exit_status=True)
 
 
 @app.command()
 def watch(
     job: str,
     exit_status: Annotated[bool, typer.Option("--exit-status", help="exit 3, 5 or 7 unless it succeeded")] = False,
-    timeout: Seconds = 24 * 3600.0,
+    timeout: Seconds = DAY,
     *,
     url: Url = None,
     token: Token = None,
@@ -102,36 +106,32 @@ def _read(file: Path) -> dict[str, Any]:
     return body
 
 
+def _job(body: dict[str, Any], asked: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+    """The body of a file with what the flags say put over it."""
+    body = {**body, **_said(asked)}
+    if said := _said(recipe):
+        kept = body.get("recipe") or {}
+        if not isinstance(kept, dict):
+            stop(Exit.USAGE, "recipe must be a mapping")
+        body["recipe"] = {**kept, **said}
+    missing = [
+        word for word, name in (("TEAM/ADAPTER", "adapter"), ("--dataset", "dataset")) if not body.get(name)
+    ]
+    if missing:
+        stop(Exit.USAGE, f"The job lacks {' and '.join(missing)}; name it here or in a file (-f job.yaml).")
+    return body
+
+
+def _said(words: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in words.items() if value is not None}
+
+
 def _watch(server: Client, job_id: str, timeout: float, *, as_json: bool, exit_status: bool) -> None:
-    words = TextColumn("{task.description}")
-    bar = Progress(words, BarColumn(), TimeRemainingColumn(), console=talk, disable=not interactive())
-    talk.print(f"Watching job {job_id}; Ctrl-C detaches.", markup=False)
-    with bar:
-        task = bar.add_task(f"job {job_id}", total=None)
-
-        def seen(job: dict[str, Any]) -> None:
-            progress = job["progress"]
-            said = f"job {job_id} {job['state']}"
-            bar.update(task, completed=progress.get("step") or 0, total=progress.get("steps"), description=said)
-
-        job = _ended(server, job_id, timeout, seen)
+    job = followed(server, f"/training-jobs/{job_id}", f"Watching job {job_id}", timeout)
     shown = {name: job[name] for name in ("id", "state", "result", "gate_result", "error", "cost")}
     data(job if as_json else shown, as_json=as_json)
     if exit_status and (code := _status(job)):
         stop(code)
-
-
-def _ended(server: Client, job_id: str, timeout: float, seen: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Ask until the job has ended."""
-    until = time.monotonic() + timeout
-    while True:
-        job: dict[str, Any] = server.get(f"/training-jobs/{job_id}")
-        seen(job)
-        if job["state"] in FINAL:
-            return job
-        if time.monotonic() > until:
-            stop(Exit.TIMED_OUT, f"job {job_id} is still {job['state']} after {timeout:g} s; it goes on")
-        time.sleep(EVERY)
 
 
 def _status(job: dict[str, Any]) -> Exit | None:

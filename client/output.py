@@ -17,7 +17,7 @@ from rich.table import Table
 from client.api import ApiError, Unreachable
 
 out = Console(soft_wrap=True, highlight=False)
-talk = Console(stderr=True, highlight=False)
+talk = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 class Exit(IntEnum):

@@ -42,12 +42,12 @@ def jobs(site: Installation) -> dict[str, str]:
 def signed_out(site: Installation, tmp_path: Path) -> Plethora:
     """`plethora words...` with a configuration folder of its own and nothing in the environment."""
 
-    def run(*words: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, stdin: str = "", cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PLETHORA_")}
         own = {**clean, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path), **env}
         command = [sys.executable, "-m", "client", *words]
         return subprocess.run(
-            command, env=own, input=stdin, capture_output=True, text=True, timeout=60, check=False
+            command, env=own, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=60, check=False
         )
 
     return run

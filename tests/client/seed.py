@@ -43,7 +43,22 @@ def main() -> dict[str, str]:
     return made
 
 
+def more() -> None:
+    """Adapters without a production alias, with no version, and stale on a base model of their own."""
+    from registry.models import Adapter, Team
+    from tests import make
+
+    team = Team.objects.get(slug="health")
+    tiny = Adapter.objects.get(name="triage").base_model.current
+    make.make_version(team, "unaliased", base=tiny)
+    make.make_adapter(team, "imported", base=tiny)
+    make.make_version(team, "behind", base=make.make_base_version("moved"))
+    make.make_base_version("moved", change="weights")
+
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    sys.stdout.write(json.dumps(main()) + "\n")
+    made = main()
+    more()
+    sys.stdout.write(json.dumps(made) + "\n")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import stat
 import subprocess
@@ -10,7 +12,9 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+from typer.main import get_command
 
+from client.cli import app
 from tests.config.waiting import ROOT
 
 pytestmark = pytest.mark.xdist_group("client")
@@ -102,7 +106,7 @@ def test_it_explains_its_usage(plethora, words):
 
 
 def test_it_prints_an_empty_list_as_json(plethora):
-    shown = plethora("lineage", "stale", "--json")
+    shown = plethora("lineage", "stale", "--base-model", "tiny", "--json")
     assert (shown.returncode, json.loads(shown.stdout)) == (0, [])
 
 
@@ -125,6 +129,60 @@ def test_it_exits_with_1_where_nobody_answers(plethora):
     refused = plethora("whoami", "--url", "http://127.0.0.1:1")
     assert refused.returncode == 1
     assert "http://127.0.0.1:1" in refused.stderr
+
+
+@pytest.mark.parametrize("words", [("job", "list"), ("base", "list"), ("adapter", "list"), ("client", "list")])
+def test_it_prints_data_on_stdout_and_nothing_beside(plethora, words):
+    shown = plethora(*words, "--json")
+    assert isinstance(json.loads(shown.stdout), list)
+    assert shown.stderr == ""
+
+
+def test_it_exits_with_4_where_a_token_may_not(site, plethora):
+    made = site.api("POST", "/tokens", {"team": "health", "name": "reader", "scopes": ["read"]})
+    refused = plethora("client", "create", "health/never", PLETHORA_TOKEN=made["token"])
+    assert (refused.returncode, refused.stdout) == (4, "")
+
+
+def every_command(group, *before):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from every_command(command, *before, name)
+        else:
+            yield pytest.param(command, id=" ".join((*before, name)))
+
+
+@pytest.mark.parametrize("command", every_command(get_command(app)))
+def test_it_takes_json_everywhere(command):
+    assert "--json" in {word for option in command.params for word in option.opts}
+
+
+@pytest.mark.parametrize("quiet", [{"NO_COLOR": "1"}, {}])
+def test_it_colours_a_terminal_unless_it_is_told_not_to(quiet):
+    told = on_a_terminal("whoami", **quiet)
+    assert "not signed in" in told
+    assert ("\x1b[31m" in told) is not bool(quiet)
+
+
+def test_it_shows_no_spinner_in_ci(site, jobs):
+    env = {"PLETHORA_URL": f"http://127.0.0.1:{site.port}", "PLETHORA_TOKEN": site.seed["token"], "CI": "true"}
+    told = on_a_terminal("job", "watch", jobs["passed"], **env)
+    assert "Watching job" in told
+    assert "\x1b[?25l" not in told  # the cursor that a progress bar hides
+
+
+def on_a_terminal(*words: str, **env: str) -> str:
+    """What a person sees whose stderr is a terminal."""
+    ours, theirs = pty.openpty()
+    clean = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
+    own = {**clean, "PYTHONPATH": str(ROOT), "TERM": "xterm", "XDG_CONFIG_HOME": "/nowhere", **env}
+    command = [sys.executable, "-m", "client", *words]
+    process = subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=theirs)
+    process.wait(timeout=60)
+    os.close(theirs)
+    told = os.read(ours, 65536).decode()
+    os.close(ours)
+    return told
 
 
 def test_it_prints_no_colour_and_no_spinner_on_a_pipe(plethora, jobs):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,12 @@ from typer.main import get_command
 from client.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 TEXT = "\n".join(path.read_text() for path in DOCS)
 
 
@@ -26,14 +33,27 @@ def test_it_names_management_commands_that_exist(name):
     assert name in get_commands()
 
 
-@pytest.mark.parametrize("line", sorted(set(re.findall(r"^plethora (.+?)(?:  +#.*)?$", TEXT, re.MULTILINE))))
-def test_it_shows_commands_that_parse(line):
-    command = get_command(app)
-    for word in line.split():
-        if word.startswith("-") or word not in getattr(command, "commands", {}):
-            break
-        command = command.commands[word]
-    assert not getattr(command, "commands", {}), f"plethora {line} stops at a group"
+PAGES = "\n".join(re.sub(r"{{.*?}}", "x", path.read_text()) for path in (ROOT / "templates").rglob("*.html"))
+COMMANDS = sorted(
+    set(re.findall(r"^(?:KEY=\$\()?(?:\.venv/bin/)?plethora (.+?)(?:\)|  +#.*)?$", TEXT, re.MULTILINE))
+    | {html.unescape(line).strip() for line in re.findall(r"(?:^|>)plethora ([^<\n]+)", PAGES, re.MULTILINE)}
+)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_it_shows_commands_that_parse(line, monkeypatch, tmp_path):
+    """Each is taken apart as a shell and the command line would, where the files that it names are."""
+    (tmp_path / "FOLDER").mkdir()
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for name in ("rows.jsonl", "job.yaml"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    command, words = get_command(app), shlex.split(line)
+    while hasattr(command, "commands"):
+        assert words, f"plethora {line} stops at a group"
+        command = command.commands[words.pop(0)]
+    if "--help" not in words:
+        command.make_context("plethora", words)
 
 
 def settings_read() -> set[str]:

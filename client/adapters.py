@@ -1,0 +1,156 @@
+"""`plethora adapter`: list, create, push, pull, promote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from client.addresses import numbered, owned, parted, whole
+from client.api import ApiError, Client, Files
+from client.output import Exit, data, explained, rows, stop, talk
+from client.session import Json, Token, Url, connect
+from client.waiting import DAY, NoWait, Seconds, made
+
+app = typer.Typer(no_args_is_help=True, help="Adapters.")
+Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False)]
+
+
+@app.command("list")
+def listing(vertical: str | None = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Adapters."""
+    with explained():
+        found = list(connect(url, token).pages("/adapters", vertical=vertical))
+        columns = ("address", "vertical", "base_model", "current_version")
+        data(found, as_json=as_json, table=rows(found, *columns))
+
+
+@app.command()
+def create(
+    address: str,
+    vertical: Annotated[str, typer.Option()],
+    base_model: Annotated[str, typer.Option("--base")],
+    *,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Make team/adapter for a base model."""
+    with explained():
+        team, name = owned(whole(address))
+        body = {"team": team, "name": name, "vertical": vertical, "base_model": base_model}
+        data(connect(url, token).post("/adapters", body), as_json=as_json)
+
+
+@app.command()
+def push(
+    address: str,
+    folder: Folder,
+    base_version: Annotated[int | None, typer.Option("--base-version", help="default: the current one")] = None,
+    no_wait: NoWait = False,
+    timeout: Seconds = DAY,
+    *,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Import a PEFT folder as the next version of team/adapter, and wait until it is verified."""
+    with explained():
+        address = whole(address)
+        server = connect(url, token)
+        number = base_version if base_version is not None else _current_base(server, address)
+        path = f"/adapters/{address}/versions"
+        version = server.upload(path, _files(folder), {"base_version": number})
+        if not no_wait:
+            path, words = f"{path}/{version['number']}", f"Verifying {version['address']}"
+            version = made(server, path, version["job"], words, timeout)
+        shown = {word: version[word] for word in ("address", "status", "base", "manifest_sha256")}
+        data(version if as_json else shown, as_json=as_json)
+
+
+@app.command()
+def pull(
+    address: str,
+    out: Annotated[Path | None, typer.Argument(help="default: ./NAME-vN")] = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Download team/adapter@3 (or @alias) as a PEFT folder.
+
+    A bare address is its production alias, or the highest ready version where there is none.
+    """
+    with explained():
+        name, ref = parted(address)
+        _, short = owned(name)
+        server = connect(url, token)
+        version = _version(server, name, ref)
+        folder = out if out is not None else Path(f"{short}-v{version['number']}")
+        for path in version["manifest"]:
+            content = server.download(f"/adapters/{name}/versions/{version['number']}/files/{path}")
+            target = _inside(folder, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        talk.print(f"{version['address']}: {len(version['manifest'])} files", markup=False)
+        shown = {"folder": str(folder), "address": version["address"], "sha256": version["manifest_sha256"]}
+        if as_json:
+            data(shown, as_json=True)
+        else:
+            typer.echo(str(folder))
+
+
+@app.command()
+def promote(
+    address: str,
+    alias: Annotated[str, typer.Option()] = "production",
+    reason: Annotated[str, typer.Option()] = "",
+    *,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Point an alias to team/adapter@3."""
+    with explained():
+        name, number = numbered(address, "team/adapter@3")
+        name = "/".join(owned(name))
+        body = {"version": number, "reason": reason}
+        found = connect(url, token).put(f"/adapters/{name}/aliases/{alias}", body)
+        if found.get("promotion"):
+            talk.print("It waits until an engine has the version; then the alias moves.", markup=False)
+        data(found, as_json=as_json)
+
+
+def _version(server: Client, name: str, ref: str) -> dict[str, Any]:
+    """What an address means; a bare one its production alias, else its highest ready version."""
+    wanted = ref if not ref or ref.isdigit() else f"@{ref}"
+    try:
+        return dict(server.get(f"/adapters/{name}/versions/{wanted or '@production'}"))
+    except ApiError as error:
+        if ref or error.status != 404:
+            raise
+    ready = next(server.pages(f"/adapters/{name}/versions", status="ready"), None)  # the highest comes first
+    if ready is None:
+        stop(Exit.ERROR, f"{name} has no version that is ready")
+    return ready
+
+
+def _current_base(server: Client, address: str) -> int:
+    base = server.get(f"/base-models/{server.get(f'/adapters/{address}')['base_model']}")
+    if base["current"] is None:
+        stop(Exit.ERROR, f"{base['name']} has no current version; name one by --base-version")
+    return int(base["current"])
+
+
+def _files(folder: Path) -> Files:
+    """Every file below `folder`, named by its path there."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [("files", (path.relative_to(folder).as_posix(), path.read_bytes())) for path in found]
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """Where a file of a version goes; the server's word alone writes nothing outside `folder`."""
+    target = folder / path
+    if not target.resolve().is_relative_to(folder.resolve()):
+        stop(Exit.ERROR, f"the server names a file outside the folder: {path}")
+    return target

@@ -1,0 +1,67 @@
+"""`plethora dataset`: list, push."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.addresses import owned, whole
+from client.api import ApiError, Client
+from client.output import data, explained, rows, talk
+from client.session import Json, Token, Url, connect
+from client.waiting import DAY, NoWait, Seconds, made
+
+app = typer.Typer(no_args_is_help=True, help="Datasets.")
+Rows = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
+UNSAID = "general"  # the vertical where none was named
+WORDS = ("number", "status", "format", "row_count", "splits", "sha256")
+
+
+@app.command("list")
+def listing(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Datasets."""
+    with explained():
+        found = list(connect(url, token).pages("/datasets"))
+        data(found, as_json=as_json, table=rows(found, "address", "vertical", "latest_version"))
+
+
+@app.command()
+def push(
+    address: str,
+    file: Rows,
+    vertical: Annotated[str, typer.Option(help="of a dataset that is made now")] = UNSAID,
+    no_wait: NoWait = False,
+    timeout: Seconds = DAY,
+    *,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Upload a file as the next version of team/dataset, and wait until it is validated.
+
+    Makes the dataset where there is none of that name.
+    """
+    with explained():
+        address = whole(address)
+        server = connect(url, token)
+        _make_where_missing(server, address, vertical)
+        path = f"/datasets/{address}/versions"
+        version = server.upload(path, [("file", (file.name, file.read_bytes()))])
+        if not no_wait:
+            path, words = f"{path}/{version['number']}", f"Validating {address}@{version['number']}"
+            version = made(server, path, version["job"], words, timeout)
+        shown = {"address": f"{address}@{version['number']}", **{word: version[word] for word in WORDS}}
+        data(version if as_json else shown, as_json=as_json)
+
+
+def _make_where_missing(server: Client, address: str, vertical: str) -> None:
+    try:
+        server.get(f"/datasets/{address}")
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        team, name = owned(address)
+        server.post("/datasets", {"team": team, "name": name, "vertical": vertical})
+        talk.print(f"Made the dataset {address} for {vertical}.", markup=False)

@@ -1,0 +1,80 @@
+"""`plethora lineage` and `plethora retrain`: what is stale, and what is done about it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from client.api import Client
+from client.output import data, explained, rows, talk
+from client.session import Json, Token, Url, connect
+
+app = typer.Typer(no_args_is_help=True, help="What came of what, and what is stale.")
+
+
+@app.command()
+def stale(base_model: str | None = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """What needs a retrain, why, and which clients are hit."""
+    with explained():
+        found = connect(url, token).get("/staleness", base_model=base_model)["results"]
+        lines = [
+            {
+                "adapter": f"{row['adapter']}@{row['version']}",
+                "reasons": ", ".join(_words(reason) for reason in row["reasons"]),
+                "clients": ", ".join(row["clients"]) or "none",
+            }
+            for row in found
+        ]
+        data(found, as_json=as_json, table=rows(lines, "adapter", "reasons", "clients"))
+
+
+def _words(reason: dict[str, Any]) -> str:
+    change = f" ({reason['change']})" if reason["change"] else ""
+    return f"{reason['reason']}{change} {reason['from']} -> {reason['to']}"
+
+
+def retrain(
+    base_model: Annotated[
+        str | None, typer.Option("--base", help="only this base model (default: each that something is stale on)")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what it would take")] = False,
+    stale_only: Annotated[bool, typer.Option("--stale", help="what is stale (the only choice so far)")] = True,
+    *,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Start a campaign over what is stale: one for each base model."""
+    del stale_only
+    with explained():
+        server = connect(url, token)
+        bases = [base_model] if base_model else _stale_bases(server)
+        if not bases:
+            talk.print("Nothing is stale.", markup=False)
+        found = [_plan(server, base) if dry_run else _start(server, base) for base in bases]
+        if as_json:
+            data(found[0] if base_model else found, as_json=True)
+            return
+        for one in found:
+            data(one, as_json=False)
+
+
+def _stale_bases(server: Client) -> list[str]:
+    """The base models of what is stale and not waived, in order of their names."""
+    owing = [row["adapter"] for row in server.get("/staleness")["results"] if not row["waived_until"]]
+    return sorted({server.get(f"/adapters/{adapter}")["base_model"] for adapter in dict.fromkeys(owing)})
+
+
+def _plan(server: Client, base: str) -> dict[str, Any]:
+    """What a campaign would take. The draft that was asked is cancelled again."""
+    campaign = server.post("/campaigns", {"base_model": base})
+    try:
+        return {"base_model": base, **server.post(f"/campaigns/{campaign['id']}/preview")}
+    finally:
+        server.post(f"/campaigns/{campaign['id']}/cancel")
+
+
+def _start(server: Client, base: str) -> dict[str, Any]:
+    campaign = server.post("/campaigns", {"base_model": base})
+    return dict(server.post(f"/campaigns/{campaign['id']}/start"))

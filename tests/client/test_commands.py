@@ -1,0 +1,136 @@
+"""The forms of commands that the pages and the docs tell people to paste, against a real server."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+pytestmark = [pytest.mark.xdist_group("client"), pytest.mark.usefixtures("jobs")]
+
+
+@pytest.fixture
+def stamp():
+    """A name that no other test of the session used."""
+    return datetime.now(UTC).strftime("n%H%M%S%f")
+
+
+@pytest.fixture
+def rows(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "one", "completion": "two"}\n')
+    return str(file)
+
+
+def test_it_submits_a_job_that_the_flags_describe(plethora, jobs):
+    words = ["health/triage", "--dataset", "health/notes@1", "--rank", "2", "--steps", "3", "--preset", "quick"]
+    planned = plethora("job", "submit", *words, "--dry-run", "--json")
+    assert planned.returncode == 0, planned.stderr
+    recipe = json.loads(planned.stdout)["recipe"]
+    assert (recipe["rank"], recipe["steps"], recipe["preset"]) == (2, 3, "quick")
+
+
+def test_it_lets_a_flag_win_over_the_file(plethora, jobs, tmp_path):
+    file = tmp_path / "job.yaml"
+    file.write_text("adapter: health/triage\ndataset: health/notes@1\nrecipe: {rank: 4, steps: 9}\n")
+    planned = plethora("job", "submit", "-f", str(file), "--rank", "2", "--dry-run", "--json")
+    recipe = json.loads(planned.stdout)["recipe"]
+    assert (recipe["rank"], recipe["steps"]) == (2, 9)
+
+
+@pytest.mark.parametrize("words", [(), ("health/triage",), ("health/triage@1", "--dataset", "health/notes@1")])
+def test_it_refuses_a_job_that_lacks_something(plethora, words):
+    refused = plethora("job", "submit", *words)
+    assert (refused.returncode, refused.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("address", ["health/triage", "health/triage@1", "health/triage@production"])
+def test_it_pulls_a_version_into_a_folder_of_its_name(plethora, tmp_path, address):
+    pulled = plethora("adapter", "pull", address, cwd=tmp_path)
+    assert (pulled.returncode, pulled.stdout) == (0, "triage-v1\n"), pulled.stderr
+    assert [path.name for path in (tmp_path / "triage-v1").iterdir()]
+
+
+def test_it_pulls_the_highest_ready_version_where_nothing_is_production(plethora, tmp_path):
+    pulled = plethora("adapter", "pull", "health/unaliased", str(tmp_path / "out"), "--json")
+    assert json.loads(pulled.stdout)["address"] == "health/unaliased@1", pulled.stderr
+
+
+def test_it_says_that_an_adapter_has_no_version(plethora, site, stamp):
+    words = ("--vertical", "legal", "--base", "tiny")
+    assert plethora("adapter", "create", f"health/{stamp}", *words).returncode == 0
+    refused = plethora("adapter", "pull", f"health/{stamp}")
+    assert refused.returncode == 1
+    assert "no version" in refused.stderr
+
+
+def test_it_pushes_a_folder_for_the_current_base(plethora, tmp_path):
+    assert plethora("adapter", "pull", "health/triage@1", str(tmp_path / "out")).returncode == 0
+    pushed = plethora("adapter", "push", "health/imported", str(tmp_path / "out"), "--no-wait", "--json")
+    assert pushed.returncode == 0, pushed.stderr
+    assert json.loads(pushed.stdout)["base"]["version"] == 1
+
+
+def test_it_makes_the_dataset_that_it_pushes_to(plethora, site, rows, stamp):
+    pushed = plethora("dataset", "push", f"health/{stamp}", rows, "--vertical", "legal", "--no-wait", "--json")
+    assert json.loads(pushed.stdout)["number"] == 1, pushed.stderr
+    assert site.api("GET", f"/datasets/health/{stamp}")["vertical"] == "legal"
+
+
+def test_it_gives_up_waiting_for_a_validation(plethora, rows, stamp):
+    pushed = plethora("dataset", "push", f"health/{stamp}", rows, "--timeout", "0.1")
+    assert (pushed.returncode, pushed.stdout) == (6, "")
+    assert f"Validating health/{stamp}@1" in pushed.stderr
+
+
+def test_it_assigns_what_follows_production(plethora, site, stamp):
+    assert plethora("client", "create", f"health/{stamp}").returncode == 0
+    done = plethora("client", "assign", f"health/{stamp}", "health/triage", "--reason", "the first", "--json")
+    assert json.loads(done.stdout)["alias"] == "production", done.stderr
+
+
+@pytest.mark.parametrize("words", [("health/triage@1",), ("health/triage", "--version", "1")])
+def test_it_assigns_a_pinned_version(plethora, stamp, words):
+    plethora("client", "create", f"health/{stamp}")
+    done = plethora("client", "assign", f"health/{stamp}", *words, "--slot", "night", "--json")
+    assert (json.loads(done.stdout)["version"], json.loads(done.stdout)["slot"]) == (1, "night")
+
+
+def test_it_refuses_an_alias_and_a_version(plethora):
+    words = ("health/triage-client", "health/triage", "--alias", "production", "--version", "1")
+    assert plethora("client", "assign", *words).returncode == 2
+
+
+def test_it_prints_a_key_and_nothing_else(plethora, stamp):
+    plethora("client", "create", f"health/{stamp}")
+    made = plethora("client", "key", f"health/{stamp}")
+    assert made.stdout.startswith("plc_")
+    assert len(made.stdout.splitlines()) == 1
+
+
+def test_it_promotes_a_version(plethora):
+    done = plethora("adapter", "promote", "health/unaliased@1", "--alias", "candidate", "--json")
+    assert json.loads(done.stdout)["version"] == 1, done.stderr
+    assert plethora("adapter", "promote", "health/unaliased").returncode == 2
+
+
+def test_it_registers_a_base_model_that_is_new(plethora, site, stamp, tmp_path):
+    base = site.home / "bases" / stamp
+    base.mkdir(parents=True)
+    made = plethora("base", "register", stamp, str(base), "--no-wait", "--json")
+    assert json.loads(made.stdout)["status"] == "ingesting", made.stderr
+
+
+def test_it_activates_a_base_version(plethora):
+    assert plethora("base", "activate", "tiny").returncode == 2
+    refused = plethora("base", "activate", "tiny@99")
+    assert refused.returncode == 1
+    assert "tiny@99" in refused.stderr
+
+
+def test_it_plans_for_each_base_model_that_something_is_stale_on(plethora, site):
+    planned = plethora("retrain", "--stale", "--dry-run", "--json")
+    assert planned.returncode == 0, planned.stderr
+    assert [plan["base_model"] for plan in json.loads(planned.stdout)] == ["moved"]
+    assert site.api("GET", "/campaigns")["results"][0]["state"] == "cancelled"
