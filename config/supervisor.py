@@ -12,7 +12,9 @@ Each child holds the reading end of a pipe as its stdin and ends when that close
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -45,13 +47,15 @@ class Stopping(SystemExit):
 class Service:
     """One child process.
 
-    `env` is added to the supervisor's own environment. `ready` is asked until it first says True; it must answer
-    or raise within about a second. `grace`: seconds from SIGTERM to SIGKILL. Without `restart` an end is final.
+    `env` is added to the supervisor's own environment; without `inherit` it is all there is. `ready` is asked
+    until it first says True; it must answer or raise within about a second. `grace`: seconds from SIGTERM to
+    SIGKILL. Without `restart` an end is final.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+    inherit: bool = True
     ready: Callable[[], bool] | None = None
     restart: bool = True
     grace: float = 15.0
@@ -100,16 +104,21 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**env.snapshot(), **self.service.env},
+                env={**(env.snapshot() if self.service.inherit else {}), **self.service.env},
                 cwd=self.service.cwd,
                 start_new_session=True,
             )
-        write_whole(self.pid_file, f"{self._process.pid}\n")
         self._started = time.monotonic()
+        try:
+            write_whole(self.pid_file, f"{self._process.pid}\n")
+        except OSError:
+            self._clear()  # what has no pid file outlives a killed supervisor unseen
+            raise
         self.state, self.exit_code = "starting", None
 
     def tick(self) -> None:
-        """Notice an end, ask for readiness, restart when it is time."""
+        """Notice an end, ask for readiness, restart when it is time; keep the log short."""
+        cut(self.log)
         if self.state == "waiting":
             if time.monotonic() >= self._restart_at:
                 self.restarts += 1
@@ -160,7 +169,7 @@ class Child:
         try:
             self.start()
         except OSError as error:
-            with self.log.open("a") as log:
+            with suppress(OSError), self.log.open("a") as log:
                 log.write(f"{error}\n")
             self._back_off()
 
@@ -280,7 +289,7 @@ class Supervisor:
             for child in children:
                 with self._guard:
                     if child.service.name in self._children:
-                        child.tick()
+                        _tick(child)
             self._write_status("running")
 
     def _write_status(self, state: str) -> None:
@@ -304,6 +313,29 @@ def rotate(log: Path, *, limit: int = LOG_BYTES, kept: int = LOGS_KEPT) -> None:
         newer = log.with_name(f"{log.name}.{number - 1}") if number > 1 else log
         if newer.exists():
             newer.replace(older)
+
+
+def cut(log: Path, *, limit: int = LOG_BYTES, kept: int = LOGS_KEPT) -> None:
+    """As `rotate`, for a log that a process has open: copied, then emptied; on a full disk only emptied."""
+    with suppress(OSError):
+        if log.stat().st_size <= limit:
+            return
+        with suppress(OSError):
+            draft = log.with_name(f"{log.name}.new")
+            shutil.copyfile(log, draft)
+            for number in range(kept, 1, -1):
+                newer = log.with_name(f"{log.name}.{number - 1}")
+                if newer.exists():
+                    newer.replace(log.with_name(f"{log.name}.{number}"))
+            draft.replace(log.with_name(f"{log.name}.1"))
+        os.truncate(log, 0)
+
+
+def _tick(child: Child) -> None:
+    try:
+        child.tick()
+    except Exception:  # a full disk, perhaps: the watch goes on, or nothing would ever be started again
+        logging.getLogger(__name__).exception("%s can't be looked after", child.service.name)
 
 
 def _ask_to_stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler

@@ -95,12 +95,14 @@ class Relay(StreamingResponse):
         *,
         headers: Mapping[str, str],
         show_usage: bool,
+        every: bool = False,
     ) -> None:
         super().__init__(self._events(), headers=dict(headers), media_type="text/event-stream")
         self._reply = reply
         self._record = record
         self._admission = admission
         self._show_usage = show_usage
+        self._in_every_chunk = every
         self._usage: Any = None
         self._pieces = 0
         self._outcome = "completed"
@@ -142,12 +144,16 @@ class Relay(StreamingResponse):
                     yield line[5:].strip()
 
     def _event(self, chunk: dict[str, Any]) -> str:
-        """One event for the caller; empty for the count of tokens that it didn't ask for."""
+        """One event for the caller; empty for the count of tokens that it didn't ask for.
+
+        The engine counts in every chunk, so that a receipt is right also for a caller that hangs up.
+        """
         if usage := chunk.get("usage"):
             self._usage = usage
-        if not self._show_usage:
+        last = chunk.get("choices") == [] and "error" not in chunk
+        if not (self._in_every_chunk or (self._show_usage and last)):
             chunk.pop("usage", None)
-            if chunk.get("choices") == [] and "error" not in chunk:
+            if last:
                 return ""
         if "model" in chunk:
             chunk["model"] = self._admission.address

@@ -9,11 +9,18 @@ from typing import Any
 import httpx
 
 TIMEOUT = httpx.Timeout(30.0, connect=1.0)
+LOOK_TIMEOUT = httpx.Timeout(10.0, connect=1.0)
+LIMITS = httpx.Limits(keepalive_expiry=4.0)  # below the 5 s of uvicorn, which closes without a word
+PASSING = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 ALTERNATIVES = 20  # as many likeliest tokens as vLLM tells
 
 
 class EngineAway(Exception):
-    """The engine doesn't answer: it starts, it ended, or it hangs."""
+    """The engine doesn't say what it has: it starts, it ended, or it hangs."""
+
+
+class EngineBusy(Exception):
+    """The engine is there, but this call failed: it may do a moment later."""
 
 
 class LoadRefused(Exception):
@@ -25,15 +32,18 @@ class EngineClient:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT, limits=LIMITS, trust_env=False)
 
     def close(self) -> None:
         self._http.close()
 
     def models(self) -> tuple[set[str], set[str]]:
-        """(names of bases, names of adapters)."""
-        response = self._call("GET", "/v1/models")
-        self._require_ok(response)
+        """(names of bases, names of adapters). Raises EngineAway; whatever else fails raises EngineBusy."""
+        try:
+            response = self._call("GET", "/v1/models", timeout=LOOK_TIMEOUT)
+            self._require_ok(response)
+        except EngineBusy as error:
+            raise EngineAway(str(error)) from error
         cards = response.json()["data"]
         adapters = {card["id"] for card in cards if card.get("parent")}
         return {card["id"] for card in cards} - adapters, adapters
@@ -49,6 +59,8 @@ class EngineClient:
         response = self._call("POST", "/v1/load_lora_adapter", body)
         if response.status_code == httpx.codes.BAD_REQUEST and name in self.models()[1]:
             return
+        if response.status_code in PASSING or "already been loaded" in _message(response):
+            raise EngineBusy(f"the engine at {self.url} can't load now: {_message(response)}")
         if response.status_code != httpx.codes.OK:
             raise LoadRefused(_message(response))
 
@@ -73,15 +85,17 @@ class EngineClient:
         told = response.json()["choices"][0]["logprobs"]["top_logprobs"][0]
         return {int(token.removeprefix("token_id:")): value for token, value in told.items()}
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+    def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, timeout: httpx.Timeout = TIMEOUT
+    ) -> httpx.Response:
         try:
-            return self._http.request(method, path, json=body)
+            return self._http.request(method, path, json=body, timeout=timeout)
         except httpx.TransportError as error:
-            raise EngineAway(f"the engine at {self.url} doesn't answer: {error}") from error
+            raise EngineBusy(f"the engine at {self.url} doesn't answer: {error}") from error
 
     def _require_ok(self, response: httpx.Response) -> None:
         if response.status_code != httpx.codes.OK:
-            raise EngineAway(f"the engine at {self.url} answers {response.status_code}: {_message(response)}")
+            raise EngineBusy(f"the engine at {self.url} answers {response.status_code}: {_message(response)}")
 
 
 def _message(response: httpx.Response) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,12 +28,14 @@ from starlette.routing import Route
 from registry.errors import NotFound, RegistryError, TooLarge, Unavailable
 from serving import routing
 from serving.answers import Record, Relay, whole
+from serving.auth import identify
 from serving.receipts import Ingester, Spool
 from serving.schemas import REQUEST_HEADER, error_body, read_question
 from serving.upstream import LIMITS, TIMEOUT, Engines
 
 MOST_BODY_BYTES = 16 << 20
 DATABASE_THREADS = 8
+REVOKED_WITHIN = 0.5  # seconds; a body may take longer, and the key is asked for again then
 HUNG_UP = 499  # nginx's number for a caller that didn't wait
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -120,10 +123,14 @@ async def complete(request: Request) -> Response:
     gateway = _gateway(request)
     record = Record(gateway.spool)
     request_id = _request_id(request)[REQUEST_HEADER]
+    # Before the body is read: a stranger's megabytes cost nothing.
+    authorization, begun = request.headers.get("Authorization", ""), time.monotonic()
+    asker = await gateway.read(identify, authorization)
     question = read_question(await _body(request))
+    if time.monotonic() - begun > REVOKED_WITHIN:
+        asker = await gateway.read(identify, authorization)
     share_key = question.user or request.headers.get(REQUEST_HEADER) or record.request
-    authorization = request.headers.get("Authorization", "")
-    admission = await gateway.read(routing.admit, authorization, question.model, share_key)
+    admission = await gateway.read(routing.admit, asker, question.model, share_key)
     asked = gateway.engines.ask(request.url.path, question, admission, request_id)
     reply = await _unless_hung_up(request, asked)
     if reply is None:
@@ -131,7 +138,14 @@ async def complete(request: Request) -> Response:
     headers = record.headers(admission) | {REQUEST_HEADER: request_id}
     if reply.lines is None:
         return whole(reply, record, admission, headers)
-    return Relay(reply, record, admission, headers=headers, show_usage=question.include_usage)
+    return Relay(
+        reply,
+        record,
+        admission,
+        headers=headers,
+        show_usage=question.include_usage,
+        every=question.usage_in_chunks,
+    )
 
 
 async def _unless_hung_up(request: Request, work: Awaitable[T]) -> T | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import Error as DatabaseError
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from registry.services import receipts
 
@@ -50,9 +50,10 @@ class Spool:
         """Raises OSError where the disk is full: then the answer must not end as if it were recorded."""
         data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
         with self._guard:
+            before = os.fstat(self._file).st_size
             written = os.write(self._file, data)
             if written != len(data):  # never leave half a line for the next one to be glued to
-                os.write(self._file, b"\n")
+                os.ftruncate(self._file, before)  # needs no room, as a line break would
                 raise OSError(f"the spool {self._path} took {written} of {len(data)} bytes")
 
     def ingest(self) -> int:
@@ -109,6 +110,8 @@ class Ingester:
                 self._spool.ingest()
             except DatabaseError as error:
                 log.warning("receipts wait in the spool, the database is away: %s", error)
+            except Exception:  # a full disk, perhaps; whatever it is, the next round may do
+                log.exception("receipts wait in the spool")
             self._done.wait(EVERY_SECONDS)
         self._spool.close()
         close_old_connections()
@@ -140,6 +143,25 @@ def _whole_lines(file: int, offset: int) -> bytes:
     return data[: data.rfind(b"\n") + 1]
 
 
+def _ingest(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that can't be stored. One that the database chokes on must not keep the others out."""
+    try:
+        return receipts.ingest(lines=lines)
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: nothing is known of any line
+    except Exception as error:  # noqa: BLE001 - a number or text that it can't hold
+        log.warning("a receipt among %d can't be stored: %r", len(lines), error)
+    refused = []
+    for line in lines:
+        try:
+            refused += receipts.ingest(lines=[line])
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # noqa: BLE001
+            refused.append(line)
+    return refused
+
+
 def _store(chunk: bytes, folder: Path) -> int:
     lines, refused = [], []
     for raw in chunk.splitlines():
@@ -151,7 +173,7 @@ def _store(chunk: bytes, folder: Path) -> int:
             lines.append(line)
         elif raw.strip():
             refused.append({"unreadable": raw.decode(errors="replace")})
-    refused += receipts.ingest(lines=lines)
+    refused += _ingest(lines)
     if refused:
         log.error("%d receipts can't be stored and are kept in %s/refused.log", len(refused), folder)
         with (folder / "refused.log").open("a") as kept:

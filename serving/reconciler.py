@@ -11,6 +11,7 @@ loaded again. Only what was probed is reported, and the gateway routes by the re
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from registry.errors import RegistryError, Unavailable
 from registry.selectors import serving as selectors
 from registry.services import serving as services
-from registry.services.serving import Report
+from registry.services.serving import OWN_ENGINE, Report
 from serving import probe
 from serving.cache import materialise
-from serving.contract import EngineAway, EngineClient, LoadRefused
+from serving.contract import EngineAway, EngineBusy, EngineClient, LoadRefused
 from serving.schemas import engine_name
+from serving.zero import materialise_zero, zero_name
 
 if TYPE_CHECKING:
     from registry.models import AdapterVersion, BaseVersion
@@ -57,14 +59,27 @@ class Problem:
 class Reconciler:
     """`step()` is called a few times a second; the rest is its memory of this engine.
 
-    `tolerance`: how far log-probabilities may be from those after training; other precisions need more.
+    `dtype`: what the engine computes in, empty where nobody knows. `foreign`: it isn't ours, so that its bare base
+    is asked through an adapter of zeros. `tick()` may be called from another thread too.
     """
 
-    def __init__(self, *, base: BaseVersion, engine: EngineClient, cache: Path, tolerance: float = 0.01) -> None:
+    def __init__(
+        self,
+        *,
+        base: BaseVersion,
+        engine: EngineClient,
+        cache: Path,
+        dtype: str = "float32",
+        foreign: bool = False,
+    ) -> None:
         self.base = base
         self.engine = engine
         self._cache = cache
-        self._tolerance = tolerance
+        self._dtype = dtype
+        self._foreign = foreign
+        self._zero = zero_name(base.address) if foreign else None
+        self._zero_again = 0.0
+        self._guard = threading.Lock()
         self._held: dict[str, dict[str, Any]] = {}  # engine name -> what is reported of it
         self._problems: dict[str, Problem] = {}
         self._unwanted: dict[str, float] = {}  # engine name -> since when
@@ -79,12 +94,13 @@ class Reconciler:
         try:
             observed = self._observe()
             wanted = {engine_name(v.address, v.manifest_sha256): v for v in selectors.wanted(self.base)}
+            self._load_zero(observed)
             self._load_missing(wanted, observed)
-            self._unload_unwanted(set(wanted), observed)
+            self._unload_unwanted(set(wanted), observed - {self._zero})
             self._trouble = ""
         except EngineAway as away:
             self._lose(str(away))
-        self._tick()
+        self.tick()
 
     def leave(self) -> None:
         """The engine ends: nobody shall be sent there."""
@@ -96,7 +112,10 @@ class Reconciler:
         bases, adapters = self.engine.models()
         if self.base.address not in bases:
             raise EngineAway(f"the engine at {self.engine.url} serves {sorted(bases)}, not {self.base.address}")
-        self._state = self.engine.state()
+        try:
+            self._state = self.engine.state()
+        except EngineBusy as busy:
+            log.warning("%s", busy)  # it lists what it has: what is known of it stays
         life = (self._state.get("pid"), self._state.get("started"))
         if life != self._life:
             self._life = life
@@ -124,7 +143,18 @@ class Reconciler:
             if name in self._held or (problem is not None and time.monotonic() < problem.again):
                 continue
             self._load(name, version, listed=name in observed)
-            self._tick()
+            self.tick()
+
+    def _load_zero(self, observed: set[str]) -> None:
+        """Without it the bare base isn't served, and the adapters are."""
+        if self._zero is None or self._zero in observed or time.monotonic() < self._zero_again:
+            return
+        try:
+            self.engine.load(self._zero, materialise_zero(self.base, self._cache))
+            observed.add(self._zero)
+        except (LoadRefused, EngineBusy, OSError, ValueError) as error:
+            self._zero_again = time.monotonic() + FIRST_WAIT
+            log.error("the bare %s can't be served: %s", self.base.address, error)
 
     def _load(self, name: str, version: AdapterVersion, *, listed: bool) -> None:
         """Files, load, probe. Whatever fails is this version's problem alone."""
@@ -133,7 +163,7 @@ class Reconciler:
             if not listed:
                 self.engine.load(name, materialise(version.manifest, self._cache))
             self._probe(name, version)
-        except (LoadRefused, RegistryError, OSError) as error:
+        except (LoadRefused, EngineBusy, RegistryError, OSError) as error:
             self._refuse(name, version, error)
             return
         self._problems.pop(name, None)
@@ -148,8 +178,9 @@ class Reconciler:
         prompt = tuple(stored["prompt"])
         told = self.engine.next_token(name, prompt)
         if prompt not in self._base_told:
-            self._base_told[prompt] = self.engine.next_token(self.base.address, prompt)
-        if why := probe.fault(stored, told, self._base_told[prompt], self._tolerance):
+            self._base_told[prompt] = self.engine.next_token(self._zero or self.base.address, prompt)
+        allowed = probe.tolerance(stored, self._dtype)
+        if why := probe.fault(stored, told, self._base_told[prompt], allowed):
             self.engine.unload(name)
             raise LoadRefused(f"the probe failed: {why}")
 
@@ -157,7 +188,7 @@ class Reconciler:
         before = self._problems.get(name)
         times = before.times + 1 if before else 1
         wait = min(FIRST_WAIT * 2 ** (times - 1), LONGEST_WAIT)
-        passing = isinstance(error, Unavailable | OSError)
+        passing = isinstance(error, EngineBusy | Unavailable | OSError)
         self._problems[name] = Problem(
             version.pk, version.address, str(error), passing, times, time.monotonic() + wait
         )
@@ -170,21 +201,36 @@ class Reconciler:
             since = self._unwanted.setdefault(name, time.monotonic())
             if time.monotonic() - since >= DRAIN_SECONDS:
                 self._held.pop(name, None)
-                self._tick()  # first the word that it goes, then it goes
-                self.engine.unload(name)
-                log.info("unloaded %s", name)
+                self.tick()  # first the word that it goes, then it goes
+                self._unload(name)
 
-    def _tick(self) -> None:
+    def _unload(self, name: str) -> None:
+        try:
+            self.engine.unload(name)
+            log.info("unloaded %s", name)
+        except EngineBusy as busy:
+            log.warning("%s stays loaded for now: %s", name, busy)
+
+    def beat(self) -> None:
+        """`tick` for a thread of its own: a load that takes long must not make the engine look dead."""
+        if self._reported is not None:
+            self.tick()
+
+    def tick(self) -> None:
         """Tell the registry what there is; at once when it changed, else each second."""
+        with self._guard:  # a report is written before a newer one is made
+            self._report()
+
+    def _report(self) -> None:
         report = Report(
-            engine=self._state.get("engine", "plethora" if not self._life else "vllm"),
+            engine=self._state.get("engine", "vllm" if self._foreign else OWN_ENGINE),
             pid=self._state.get("pid"),
             base_loads=self._state.get("base_loads", 0),
             swap_ms=self._state.get("swap_ms"),
             loaded=tuple(self._held.values()),
             problems=tuple(
                 {"version": p.version, "address": p.address, "message": p.message}
-                for p in self._problems.values()
+                for p in list(self._problems.values())
                 if p.told
             ),
         )

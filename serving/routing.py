@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
 from registry.access import Act, Caller
@@ -20,7 +19,8 @@ from registry.errors import NotFound, RegistryError
 from registry.selectors import addresses, engines, routing
 from registry.selectors.routing import Assigned, Booked, Target
 from registry.services import serving
-from serving.auth import identify
+from registry.services.serving import OWN_ENGINE
+from serving.auth import Asker, identify
 from serving.schemas import Admission, engine_name
 
 if TYPE_CHECKING:
@@ -36,9 +36,8 @@ def request_id(given: str) -> str:
     return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def admit(authorization: str, model: str, share_key: str) -> Admission:
+def admit(asker: Asker, model: str, share_key: str) -> Admission:
     """Resolve a request, once. `share_key` decides on which side of a canary it falls."""
-    asker = identify(authorization)
     if asker.token is not None:
         return _by_address(asker.client, asker.token, model)
     return _by_assignment(asker.client, model, share_key)
@@ -181,6 +180,7 @@ class Instance:
     url: str
     base_version: int
     versions: frozenset[int]
+    engine: str = OWN_ENGINE
 
     def has(self, admission: Admission) -> bool:
         """Never an engine of another base version, though the shapes may fit."""
@@ -217,7 +217,7 @@ class Board:
 
     def refresh(self) -> None:
         self.instances = tuple(
-            Instance(row.url, row.base_version_id, frozenset(entry["version"] for entry in row.loaded))
+            Instance(row.url, row.base_version_id, frozenset(each["version"] for each in row.loaded), row.engine)
             for row in engines.living()
         )
 
@@ -226,7 +226,7 @@ class Board:
             try:
                 close_old_connections()
                 self.refresh()
-            except DatabaseError as error:
-                log.warning("can't read which engines serve: %s", error)
+            except Exception as error:  # noqa: BLE001 - a board that stands still would hide every later engine
+                log.warning("can't read which engines serve: %r", error)
             self._done.wait(BOARD_SECONDS)
         close_old_connections()

@@ -43,12 +43,14 @@ class Question:
     user: str
     stream: bool
     include_usage: bool
+    usage_in_chunks: bool = False  # vLLM's continuous_usage_stats
 
     def for_engine(self, model: str) -> dict[str, Any]:
         """The engine's body: its own name for the version, never the caller's; usage is always counted."""
         body = {**self.body, "model": model}
         if self.stream:
-            body["stream_options"] = {**(self.body.get("stream_options") or {}), "include_usage": True}
+            counted = {"include_usage": True, "continuous_usage_stats": True}
+            body["stream_options"] = {**(self.body.get("stream_options") or {}), **counted}
         return body
 
 
@@ -65,6 +67,7 @@ def read_question(raw: bytes) -> Question:
         raise Malformed("The body is not JSON; send one object, as OpenAI's API takes it.") from error
     if not isinstance(body, dict):
         raise Malformed("The body must be a JSON object.")
+    _require_text(raw, body)
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise Malformed("stream_options must be an object.", param="stream_options")
@@ -77,13 +80,26 @@ def read_question(raw: bytes) -> Question:
         user=_text(body, "user"),
         stream=bool(stream),
         include_usage=bool((options or {}).get("include_usage")),
+        usage_in_chunks=bool((options or {}).get("continuous_usage_stats")),
     )
+
+
+def _require_text(raw: bytes, body: dict[str, Any]) -> None:
+    """JSON may write half of a surrogate pair; neither a hash, nor a database, nor a tokenizer can take it."""
+    if b"\\u" not in raw and b"\xed" not in raw:
+        return
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Malformed("The body has half of a surrogate pair in a text; send whole characters.") from error
 
 
 def _text(body: Mapping[str, Any], field: str) -> str:
     value = body.get(field)
     if value is not None and not isinstance(value, str):
         raise Malformed(f"{field} must be a text.", param=field)
+    if value and "\0" in value:  # a database doesn't take it
+        raise Malformed(f"{field} must not have a NUL character.", param=field)
     return value or ""
 
 

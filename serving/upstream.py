@@ -11,17 +11,24 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from registry.errors import Unavailable
+from registry.errors import RegistryError, Unavailable
 from serving.routing import Board, Instance, ranked
 from serving.schemas import CLIENT_HEADER, REQUEST_HEADER, Admission, Question
+from serving.zero import base_model
 
 HOLD_SECONDS = 10.0  # so long a request waits for an engine that has its version
 LOOK_SECONDS = 0.05
 REST_SECONDS = 0.25  # an engine that refused a connection or lacks the version is left alone for so long
 MOST_LOSSES = 3  # a request that ends three engines doesn't get a fourth
 TIMEOUT = httpx.Timeout(connect=2.0, read=300.0, write=30.0, pool=30.0)
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=30.0)
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=4.0)  # uvicorn: 5
 log = logging.getLogger(__name__)
+
+
+class TooSlow(RegistryError):
+    """The engine is at it, and for too long: another one would be no faster, and this one works on."""
+
+    status, code, title = 504, "engine_timeout", "The engine took too long"
 
 
 @dataclass
@@ -42,9 +49,20 @@ class Call:
     """What every engine that is tried gets sent."""
 
     path: str
-    content: bytes
+    question: Question
+    admission: Admission
     headers: dict[str, str]
-    stream: bool
+
+    @property
+    def stream(self) -> bool:
+        return self.question.stream
+
+    def content(self, instance: Instance) -> bytes:
+        """The body in the words of that engine: a bare base has another name where it isn't ours."""
+        name = self.admission.engine_model
+        if self.admission.version is None:
+            name = base_model(name, instance.engine)
+        return json.dumps(self.question.for_engine(name)).encode()
 
 
 @dataclass
@@ -83,8 +101,7 @@ class Engines:
             CLIENT_HEADER: admission.client_address,
             REQUEST_HEADER: request_id,
         }
-        body = json.dumps(question.for_engine(admission.engine_model)).encode()
-        call = Call(path, body, headers, question.stream)
+        call = Call(path, question, admission, headers)
         patience = Patience(time.monotonic() + HOLD_SECONDS)
         while time.monotonic() < patience.until and patience.losses < MOST_LOSSES:
             reply = await self._ask_each(call, admission, patience)
@@ -113,10 +130,13 @@ class Engines:
     async def _try(self, instance: Instance, call: Call, patience: Patience) -> Reply | None:
         """None where this engine can't answer: gone, ending, or it lacks the version after a restart."""
         try:
-            reply = await self._send(instance.url + call.path, call)
+            reply = await self._send(instance, call)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             patience.rest(instance)
             return None
+        except httpx.ReadTimeout as error:
+            log.warning("%s said nothing for %g s", instance.url, TIMEOUT.read)
+            raise TooSlow("The engine didn't answer in time; ask for fewer tokens, or for a stream.") from error
         except httpx.TransportError as error:
             log.warning("%s broke off before it answered: %r", instance.url, error)
             patience.lost(instance)
@@ -127,8 +147,9 @@ class Engines:
             return None
         return reply
 
-    async def _send(self, url: str, call: Call) -> Reply:
-        request = self._client.build_request("POST", url, content=call.content, headers=call.headers)
+    async def _send(self, instance: Instance, call: Call) -> Reply:
+        url, content = instance.url + call.path, call.content(instance)
+        request = self._client.build_request("POST", url, content=content, headers=call.headers)
         response = await self._client.send(request, stream=True)
         try:
             if not call.stream or response.status_code != httpx.codes.OK:

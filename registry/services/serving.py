@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from registry.models import AdapterVersion, BaseVersion, ServingInstance, ServingWish
 
+OWN_ENGINE = "plethora"  # what our engine calls itself
 FORGOTTEN = timedelta(minutes=10)
 WISH_AGAIN = timedelta(minutes=1)
 
@@ -32,7 +34,6 @@ class Report:
 
 def tick(*, url: str, base_version: BaseVersion, report: Report) -> None:
     """Register the engine at `url`, or note that it is still there. Clears away what went without a word."""
-    now = timezone.now()
     fields = {
         "base_version": base_version,
         "engine": report.engine,
@@ -41,10 +42,10 @@ def tick(*, url: str, base_version: BaseVersion, report: Report) -> None:
         "swap_ms": report.swap_ms,
         "loaded": list(report.loaded),
         "problems": list(report.problems),
-        "last_tick": now,
+        "last_tick": Now(),  # by the clock that judges its age
     }
     if not ServingInstance.objects.filter(url=url).update(**fields):
-        ServingInstance.objects.filter(last_tick__lt=now - FORGOTTEN).delete()
+        ServingInstance.objects.filter(last_tick__lt=Now() - FORGOTTEN).delete()
         ServingInstance.objects.update_or_create(url=url, defaults=fields)
 
 

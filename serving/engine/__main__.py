@@ -124,7 +124,11 @@ def main(arguments: list[str] | None = None) -> None:
     except ValueError as error:
         raise SystemExit(str(error)) from error
     config = uvicorn.Config(
-        create_app(engine), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE
+        create_app(engine),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=60,
     )
     Server(config).run(sockets=[bound])
 

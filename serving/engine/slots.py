@@ -76,7 +76,8 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         new = new if step.source is None else new[step.source]  # (m, heads * head_dim)
         held.view(-1, held.shape[-1]).index_copy_(0, step.target, new)
         seen = held[step.first : step.first + step.count, : step.reach]  # (n, reach, heads * head_dim)
-        return seen.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (n, heads, reach, head_dim)
+        split = seen.view(step.count, step.reach, self.heads, -1)  # (n, reach, heads, head_dim)
+        return split.transpose(1, 2)  # (n, heads, reach, head_dim)
 
     def swap(self, one: int, other: int, length: int) -> None:
         """Exchanges the first `length` positions of two slots."""

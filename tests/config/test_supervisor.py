@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from config.homes import AlreadyRunning, free_port
-from config.supervisor import Backoff, Service, ServiceError, Supervisor, rotate
+from config.supervisor import Backoff, Child, Service, ServiceError, Supervisor, cut, rotate
 from tests.config.waiting import ROOT, alive, eventually, number_in
 
 QUICK = Backoff(first=0.05, most=0.4, healthy=60)
@@ -239,3 +240,46 @@ class TestWholeLife:
         supervisor.add(Service("web", ["sleep", "0.1"]))
         time.sleep(1)  # the caller
         assert supervisor.facts("web")["restarts"] >= 1
+
+
+def test_it_cuts_a_log_that_a_process_has_open(tmp_path):
+    log = tmp_path / "web.log"
+    with log.open("ab", buffering=0) as held:
+        held.write(b"x" * 50)
+        cut(log, limit=10)
+        held.write(b"y")
+    assert log.read_bytes() == b"y"
+    assert (tmp_path / "web.log.1").read_bytes() == b"x" * 50
+
+
+def test_it_empties_a_long_log_even_where_no_copy_fits(tmp_path, monkeypatch):
+    log = tmp_path / "web.log"
+    log.write_bytes(b"x" * 50)
+    monkeypatch.setattr(shutil, "copyfile", no_room)
+    cut(log, limit=10)
+    assert log.read_bytes() == b""
+
+
+def no_room(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_its_watch_outlives_a_child_that_cannot_be_looked_after(tmp_path, monkeypatch):
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.add(Service("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"]))
+        monkeypatch.setattr(Child, "tick", no_room)
+        time.sleep(0.3)
+        assert supervisor._watcher.is_alive()
+
+
+def test_it_gives_a_child_without_inheritance_only_what_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLETHORA_SECRET_KEY", "secret")
+    code = "import os, pathlib; pathlib.Path('env').write_text(repr(dict(os.environ)))"
+    service = Service(
+        "engine", [sys.executable, "-c", code], env={"MINE": "1"}, inherit=False, restart=False, cwd=tmp_path
+    )
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.add(service)
+        assert eventually((tmp_path / "env").exists, 10)
+        assert eventually(lambda: "MINE" in (tmp_path / "env").read_text(), 5)
+    assert "secret" not in (tmp_path / "env").read_text()

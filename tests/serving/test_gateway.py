@@ -137,7 +137,7 @@ def test_it_lets_a_serve_token_name_any_adapter_of_its_team_and_the_base(site, e
     token = site.seed["token"]
     assert site.chat(token, model="health/billing").headers["X-Plethora-Adapter"] == "health/billing@1"
     bare = site.chat(token, model="tiny")
-    assert (bare.headers["X-Plethora-Adapter"], engine.asked[-1]["model"]) == ("tiny@1", "tiny@1")
+    assert (bare.headers["X-Plethora-Adapter"], engine.asked[-1]["model"]) == ("tiny@1", "tiny@1-zero")
     assert error_of(site.chat(token, model="health/nothing")) == (404, "model_not_found")
     assert error_of(site.chat(token, model="no address!")) == (404, "model_not_found")
 

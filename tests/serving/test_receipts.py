@@ -7,7 +7,8 @@ import pytest
 
 from registry.models import Client, Receipt
 from serving import receipts as module
-from serving.receipts import Spool
+from serving.receipts import Ingester, Spool
+from tests.config.waiting import eventually
 from tests.make import make_version
 
 
@@ -99,3 +100,35 @@ def test_it_leaves_no_file_when_it_closes(tmp_path, line):
     spool.close()
     assert list(spool.folder.iterdir()) == []
     assert Receipt.objects.count() == 1
+
+
+def test_it_leaves_no_half_line_when_the_disk_is_full(tmp_path, line, monkeypatch):
+    spool, write = Spool(tmp_path), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda file, data: write(file, data[:20]))
+        with pytest.raises(OSError, match="took 20 of"):
+            spool.write(line("torn"))
+    spool.write(line("good"))
+    assert spool.ingest() == 1
+    assert Receipt.objects.get().request == "good"
+
+
+def test_one_line_that_the_database_chokes_on_keeps_no_other_out(tmp_path, line):
+    spool = Spool(tmp_path)
+    spool.write(line("huge", prompt_tokens=10**30))
+    spool.write(line("good"))
+    spool.ingest()
+    assert [receipt.request for receipt in Receipt.objects.all()] == ["good"]
+    assert "huge" in (tmp_path / "refused.log").read_text()
+
+
+def test_its_thread_outlives_any_error(tmp_path, monkeypatch):
+    spool, calls = Spool(tmp_path), []
+    monkeypatch.setattr(module, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "close_old_connections", lambda: None)
+    monkeypatch.setattr(spool, "ingest", lambda: calls.append(1) or 1 / 0)
+    monkeypatch.setattr(spool, "close", lambda: None)
+    ingester = Ingester(spool)
+    ingester.start()
+    assert eventually(lambda: len(calls) > 2, 5)
+    ingester.stop()

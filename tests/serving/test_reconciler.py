@@ -5,11 +5,15 @@ from contextlib import closing
 
 import pytest
 from django.utils import timezone
+from safetensors.numpy import load_file
 
 from registry.models import Alias, BaseVersion, ServingInstance, ServingWish
 from serving import reconciler as module
-from serving.contract import EngineClient
+from serving.contract import EngineBusy, EngineClient
+from serving.pulse import Pulse
 from serving.reconciler import Reconciler
+from serving.zero import materialise_zero
+from tests.config.waiting import eventually
 from tests.make import make_base_version, make_version
 from tests.serving.played import Played, play
 
@@ -111,7 +115,7 @@ def test_it_refuses_an_adapter_without_effect(keeper, played, world):
 
 
 def test_it_refuses_an_adapter_that_answers_otherwise_than_after_training(keeper, played, world):
-    played.logprobs["triage"] = {1: -0.9, 2: -1.0}
+    played.logprobs["triage"] = {1: -0.8, 2: -2.0}
     produced(world, probe=PROBE)
     keeper.step()
     assert "after training" in reported().problems[0]["message"]
@@ -161,3 +165,52 @@ def test_it_goes_when_it_leaves(keeper, world):
     keeper.step()
     keeper.leave()
     assert not ServingInstance.objects.exists()
+
+
+def test_it_keeps_what_is_loaded_when_one_probe_finds_the_engine_busy(keeper, played, world, monkeypatch):
+    good = produced(world, "good")
+    keeper.step()
+    produced(world, "late", probe=PROBE)
+    monkeypatch.setattr(keeper.engine, "next_token", raise_busy)
+    keeper.step()
+    assert [entry["version"] for entry in reported().loaded] == [good.pk]
+    assert reported().problems == []  # it passes: told only when it doesn't
+
+
+def raise_busy(*_):
+    raise EngineBusy("429")
+
+
+def test_a_busy_load_is_not_a_refusal(played):
+    with closing(EngineClient("http://127.0.0.1:9")) as nobody, pytest.raises(EngineBusy):
+        nobody.next_token("tiny@1", [1])
+
+
+def test_it_ticks_from_another_thread_while_a_load_takes_long():
+    beats = []
+    pulse = Pulse(lambda: beats.append(1) or 1 / 0, seconds=0.01)
+    pulse.start()
+    assert eventually(lambda: len(beats) > 2, 5)
+    pulse.stop()
+
+
+def test_it_loads_a_zero_adapter_into_an_engine_that_is_not_ours(played, world, tmp_path):
+    with closing(EngineClient(played.url)) as engine:
+        keeper = Reconciler(base=tiny(), engine=engine, cache=tmp_path, dtype="", foreign=True)
+        version = produced(world, probe=PROBE)
+        played.logprobs["triage"] = {1: -0.1, 2: -3.0}
+        keeper.step()
+        keeper.step()
+    assert sorted(name.split("-")[0] for name in played.adapters) == ["health/triage@1", "tiny@1"]
+    assert {each["model"] for each in played.asked} == {
+        "tiny@1-zero",
+        next(n for n in played.adapters if "/" in n),
+    }
+    assert [entry["version"] for entry in reported().loaded] == [version.pk]
+
+
+def test_the_zero_adapter_is_one_of_zeros(world, store, tmp_path):
+    folder = materialise_zero(make_base_version("tiny"), tmp_path)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    assert sorted(name.split(".")[-2] for name in tensors) == ["lora_A", "lora_B"]
+    assert not next(value for name, value in tensors.items() if "lora_B" in name).any()

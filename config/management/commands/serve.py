@@ -30,10 +30,11 @@ from registry.models import BaseVersion
 from registry.selectors import serving as selectors
 from serving.cache import materialise
 from serving.contract import EngineClient
-from serving.reconciler import Reconciler
+from serving.pulse import Pulse
+from serving.reconciler import TICK_SECONDS, Reconciler
 
 STEP_SECONDS = 0.25
-OWN_TOLERANCE, FOREIGN_TOLERANCE = 0.01, 0.25  # ours computes as training did; others in bfloat16, perhaps
+DTYPES = ("float32", "bfloat16", "float16")
 log = logging.getLogger(__name__)
 
 
@@ -54,7 +55,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, _stop)
         base = _base(options["base"])
         if options["engine_url"]:
-            _keep_in_step(base, options["engine_url"], None, FOREIGN_TOLERANCE)
+            _keep_in_step(base, options["engine_url"], None, "")
             return
         try:
             folder = materialise(base.manifest, settings.HOME / "cache" / "bases") if base.manifest else None
@@ -64,7 +65,7 @@ class Command(BaseCommand):
         child = Child(_engine(base, folder, port, options), settings.HOME, Backoff())
         for place in (child.log, child.pid_file):
             place.parent.mkdir(parents=True, exist_ok=True)
-        _keep_in_step(base, f"http://127.0.0.1:{port}", child, OWN_TOLERANCE)
+        _keep_in_step(base, f"http://127.0.0.1:{port}", child, _dtype(base))
 
 
 def _base(address: str) -> BaseVersion:
@@ -78,23 +79,40 @@ def _base(address: str) -> BaseVersion:
     return base
 
 
+def _dtype(base: BaseVersion) -> str:
+    """What the base is stored in: adapters were trained on those numbers."""
+    stored = base.dtype.removeprefix("torch.")
+    return stored if stored in DTYPES else "float32"
+
+
 def _engine(base: BaseVersion, folder: Path | None, port: int, options: dict[str, Any]) -> Service:
     url = f"http://127.0.0.1:{port}/health"
     command = [sys.executable, "-m", "serving.engine", "--base", str(folder), "--base-name", base.address]
     flags = ["--port", str(port), "--device", options["device"], "--threads", str(options["threads"])]
+    flags += ["--dtype", _dtype(base)]
     return Service(
         f"engine-{base.address.replace('@', '-')}",
         [*command, *flags],
-        env={"OMP_NUM_THREADS": str(options["threads"]), "TOKENIZERS_PARALLELISM": "false"},
+        # It reads files of others' making (models, templates): no password, token or key is in its reach.
+        env={
+            **settings.CHILD_ENVIRONMENT,
+            "OMP_NUM_THREADS": str(options["threads"]),
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_OFFLINE": "1",
+        },
+        inherit=False,
         ready=lambda: httpx.get(url, timeout=1.0, trust_env=False).is_success,
         cwd=settings.ROOT,
     )
 
 
-def _keep_in_step(base: BaseVersion, url: str, child: Child | None, tolerance: float) -> None:
+def _keep_in_step(base: BaseVersion, url: str, child: Child | None, dtype: str) -> None:
     """Until SIGTERM. A database or engine that is away is waited for; the engine child is started anew."""
     cache = settings.HOME / "cache" / "adapters"
-    reconciler = Reconciler(base=base, engine=EngineClient(url), cache=cache, tolerance=tolerance)
+    engine = EngineClient(url)
+    reconciler = Reconciler(base=base, engine=engine, cache=cache, dtype=dtype, foreign=child is None)
+    pulse = Pulse(reconciler.beat, seconds=TICK_SECONDS)
+    pulse.start()
     try:
         if child:
             child.start()
@@ -108,6 +126,7 @@ def _keep_in_step(base: BaseVersion, url: str, child: Child | None, tolerance: f
                 log.warning("the database is away: %s", error)
             time.sleep(STEP_SECONDS)
     finally:
+        pulse.stop()
         with contextlib.suppress(DatabaseError):
             reconciler.leave()
         if child:

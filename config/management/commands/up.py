@@ -26,10 +26,11 @@ from django.db import close_old_connections
 from config import env, lifeline, stack
 from config.homes import AlreadyRunning, PortInUse, require_free
 from config.supervisor import Service, ServiceError, Stopping, Supervisor
-from registry.selectors import serving
+from registry.selectors import engines, serving
 
 POLL_SECONDS = 0.5
-DRAIN_SECONDS = 30.0  # an engine whose base nobody reaches any more still ends what it began
+DRAIN_SECONDS = 30.0  # an engine whose base nobody reaches any more still ends what it began:
+LONGEST_DRAIN = 1800.0  # it goes when nothing runs, and at the latest then
 START_SECONDS = 60.0
 SUPERVISED = "--supervised"
 log = logging.getLogger(__name__)
@@ -117,7 +118,8 @@ class Fleet:
                 self._start(address)
         for address in set(self._running) - set(wanted):
             since = self._unwanted.setdefault(address, time.monotonic())
-            if time.monotonic() - since >= DRAIN_SECONDS:
+            waited = time.monotonic() - since
+            if waited >= LONGEST_DRAIN or (waited >= DRAIN_SECONDS and not _answering(address)):
                 self._end(address)
 
     def _start(self, address: str) -> None:
@@ -130,6 +132,20 @@ class Fleet:
         self._say(f"Nobody needs {address} any more: its engine ends")
         self._supervisor.remove(self._running.pop(address))
         self._unwanted.pop(address)
+
+
+def _answering(address: str) -> bool:
+    """Whether an engine of that base still has a request; one that doesn't say has none."""
+    urls = [row.url for row in engines.living() if row.base_version.address == address]
+    return any(_requests(url) for url in urls)
+
+
+def _requests(url: str) -> int:
+    try:
+        state = httpx.get(f"{url}/v1/engine", timeout=1.0, trust_env=False).json()
+        return int(state["running"]) + int(state["waiting"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _services() -> list[Service]:
