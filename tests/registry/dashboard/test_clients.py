@@ -52,3 +52,11 @@ def test_it_says_what_is_assigned_in_the_future(pages: Pages, clinic: Client) ->
 
 def test_it_is_missing_for_another_team(pages: Pages, clinic: Client) -> None:
     assert pages("charlie").get("/clients/health/clinic").status_code == 404
+
+
+def test_it_leads_to_what_happened_to_it(pages: Pages, clinic: Client) -> None:
+    _assign(pages, "night")
+    assert "/audit?client=health/clinic" in pages("alice").get("/clients/health/clinic").content.decode()
+    page = pages("alice").get("/audit?client=health/clinic").content.decode()
+    assert "slot:health/clinic/night" in page
+    assert "alias.create" not in page
