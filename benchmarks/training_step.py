@@ -3,8 +3,8 @@
     python -m benchmarks.training_step [--dtype bfloat16] [--rounds 9] [--hidden 288 --layers 6]
 
 The base is a Llama of random weights (by default the 15 M shape), the batch 8 rows of 40-180 tokens whose last
-half is learnt, rank 8 on all linear layers. Arms: ours packed (the default) and padded; PEFT's layers with the loss
-of transformers in a plain loop; and PEFT at its strongest: our loss, the same dtype. All see the same rows.
+half is learnt, rank 8 on all linear layers. Arms: ours packed (the default) and padded; PEFT's layers with the
+loss of transformers in a plain loop; and PEFT at its strongest: our loss, the same dtype. All see the same rows.
 """
 
 from __future__ import annotations

@@ -190,14 +190,6 @@ class Assignments(View):
         return self.page(selectors.open_assignments(self.by, client), AssignmentOut)
 
 
-def answer(view: View, made: Assignment | AssignmentMove, slot: str) -> Response:
-    """The new assignment; or the present one with the `move` that ends it once an engine is ready."""
-    if isinstance(made, Assignment):
-        return view.one(AssignmentOut(made).data)
-    now = AssignmentOut(selectors.in_slot(view.by, made.slot.client, slot)).data
-    return Response({**now, "move": MoveOut(made).data}, status=202)
-
-
 class OneSlot(View):
     @extend_schema(responses={200: AssignmentOut})
     def get(self, request: Request, team: str, name: str, slot: str) -> Response:
@@ -206,7 +198,7 @@ class OneSlot(View):
     def _now(self, client: Client, slot: str) -> Any:
         return AssignmentOut(selectors.in_slot(self.by, client, slot)).data
 
-    @extend_schema(request=AssignmentIn, responses={200: AssignmentOut, 202: WaitingOut})
+    @extend_schema(request=AssignmentIn, responses={200: AssignmentOut})
     def put(self, request: Request, team: str, name: str, slot: str) -> Response:
         client = addresses.client_of(self.by, Act.ASSIGN, team, name)
         named(slot, "slot")
@@ -220,7 +212,7 @@ class OneSlot(View):
             reason=data["reason"],
             starts_at=data["starts_at"],
         )
-        return answer(self, made, slot)
+        return self.one(AssignmentOut(made).data)
 
     def _target(self, data: dict[str, Any]) -> services.Target:
         adapter = addresses.adapter(self.by, Act.READ, data["adapter"], param="adapter")
@@ -244,7 +236,10 @@ class Rollback(View):
         client = addresses.client_of(self.by, Act.ASSIGN, team, name)
         self.match(lambda: AssignmentOut(selectors.in_slot(self.by, client, slot)).data)
         made = services.rollback(by=self.by, client=client, slot=slot, **self.parse(Reason))
-        return answer(self, made, slot)
+        if isinstance(made, Assignment):
+            return self.one(AssignmentOut(made).data)
+        now = AssignmentOut(selectors.in_slot(self.by, client, slot)).data
+        return Response({**now, "move": MoveOut(made).data}, status=202)
 
 
 class OneMove(View):

@@ -1,7 +1,7 @@
 """Which adapter answers a client's slot, from when to when. Rows are closed, never rewritten.
 
-What a slot has is replaced at once, unless the client is being answered now and no engine has the new target
-yet: then the move waits (`AssignmentMove`), so that for the client it is a flip, never a wait.
+An assignment takes effect at once; requests wait a moment where no engine has its target yet. A rollback of a slot
+that is being answered waits itself until one has (`AssignmentMove`), so that for the client it is a flip.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Target:
 
 def assign(
     *, by: Caller, client: Client, slot: str, target: Target, reason: str, starts_at: datetime | None = None
-) -> Assignment | AssignmentMove:
-    """Close what the slot has and open the new, at one moment: now, once an engine is ready, or `starts_at`."""
+) -> Assignment:
+    """Close what the slot has and open the new, at one moment: now or `starts_at`."""
     require(by, Act.ASSIGN, client.team)
     if starts_at is not None and starts_at < timezone.now():
         message = "starts_at lies in the past; the past can't be rewritten."
@@ -80,10 +80,9 @@ def assign(
             row, _ = Slot.objects.get_or_create(client=client, name=slot)
             row = lock_slot(row)
             checked = as_it_is(client, target)
-            if starts_at is None:
-                return _switch_or_wait(by, row, checked, reason)
-            _withdraw_waiting(by, row, "superseded by a planned assignment")
-            return switch(by=by, slot=row, target=checked, moment=max(starts_at, timezone.now()), reason=reason)
+            moment = timezone.now()  # under the slot's lock: nothing that began before it is still to be written
+            _withdraw_waiting(by, row, "superseded by another assignment")
+            return switch(by=by, slot=row, target=checked, moment=max(starts_at or moment, moment), reason=reason)
     except IntegrityError as error:
         raise Conflict("This slot was assigned by somebody else at the same moment; read it again.") from error
 
@@ -112,8 +111,12 @@ def rollback(*, by: Caller, client: Client, slot: str, reason: str) -> Assignmen
         previous = next((a for a in rows[1:] if target_of(a) != target_of(rows[0])), None)
         if previous is None:
             raise Conflict(f"Slot '{slot}' of {client.address} has nothing to go back to.", code="nothing_before")
-        target = as_it_is(client, target_of(previous))
-        return _switch_or_wait(by, row, target, reason or f"back to assignment {previous.pk}")
+        target, words = as_it_is(client, target_of(previous)), reason or f"back to assignment {previous.pk}"
+        moment = timezone.now()
+        if _must_wait(row, target, moment):
+            return _wait(by, row, target, words)
+        _withdraw_waiting(by, row, "superseded by another assignment")
+        return switch(by=by, slot=row, target=target, moment=moment, reason=words)
 
 
 def object_of(slot: Slot) -> str:
@@ -136,14 +139,6 @@ def as_it_is(client: Client, target: Target) -> Target:
     version = held[now.version.pk] if now.version else None
     canary = held[now.canary_version.pk] if now.canary_version else None
     return replace(now, version=version, canary_version=canary)
-
-
-def _switch_or_wait(by: Caller, slot: Slot, target: Target, reason: str) -> Assignment | AssignmentMove:
-    moment = timezone.now()  # under the slot's lock: nothing that began before it is still to be written
-    if _must_wait(slot, target, moment):
-        return _wait(by, slot, target, reason)
-    _withdraw_waiting(by, slot, "superseded by another assignment")
-    return switch(by=by, slot=slot, target=target, moment=moment, reason=reason)
 
 
 def _must_wait(slot: Slot, target: Target, moment: datetime) -> bool:
