@@ -8,7 +8,7 @@ from django.db.models import F, Q
 
 from registry.choices import Method, PromotionState, Role, VersionStatus
 from registry.models.artifacts import Manifest
-from registry.models.base import TimestampedModel
+from registry.models.base import TimestampedModel, WaitingMove
 from registry.models.base_models import BaseModel, BaseVersion
 from registry.models.datasets import DatasetVersion
 from registry.models.fields import SlugField
@@ -125,16 +125,11 @@ class AliasHistory(models.Model):
         indexes = [models.Index(fields=["alias", "valid_from"], name="alias_history_at")]
 
 
-class Promotion(TimestampedModel):
+class Promotion(WaitingMove):
     """A wanted move of an alias that clients hang on; it waits until an engine has the version."""
 
     alias = models.ForeignKey(Alias, on_delete=models.PROTECT, related_name="promotions")
     version = models.ForeignKey(AdapterVersion, on_delete=models.PROTECT, related_name="promotions")
-    asked_by = models.CharField(max_length=200)
-    reason = models.TextField(blank=True)
-    state = models.CharField(max_length=16, choices=PromotionState, default=PromotionState.WAITING)
-    outcome = models.TextField(blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 
 from registry.choices import PromotionState
 from registry.models.adapters import Adapter, AdapterVersion, Alias
-from registry.models.base import TimestampedModel
+from registry.models.base import TimestampedModel, WaitingMove
 from registry.models.fields import SlugField
 from registry.models.teams import Team
 from registry.models.tokens import Secret
@@ -79,7 +79,7 @@ class Assignment(TimestampedModel):
         ]
 
 
-class AssignmentMove(TimestampedModel):
+class AssignmentMove(WaitingMove):
     """A wanted assignment of a slot that is being answered; it waits until engines have its target."""
 
     slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="moves")
@@ -92,11 +92,6 @@ class AssignmentMove(TimestampedModel):
         AdapterVersion, on_delete=models.PROTECT, null=True, related_name="canary_assignment_moves"
     )
     canary_percent = models.PositiveSmallIntegerField(default=0)
-    asked_by = models.CharField(max_length=200)
-    reason = models.TextField(blank=True)
-    state = models.CharField(max_length=16, choices=PromotionState, default=PromotionState.WAITING)
-    outcome = models.TextField(blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
