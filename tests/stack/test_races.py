@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -103,13 +104,16 @@ def test_a_slots_assignments_never_overlap_when_all_assign_it(team: Team) -> Non
 def test_a_job_is_claimed_once_and_a_cancelled_one_never_succeeds(team: Team) -> None:
     ids = [_queue(team) for _ in range(200)]
     cancelled: set[int] = set()
+    one_cancelled = threading.Event()  # on few cores the claimers may end before a canceller began, and nothing would race
 
     def work(number: int) -> list[tuple[int, int]]:
         mine = []
         if number < 2:
             for job_id in random.Random(number).sample(ids, 50):
                 _cancel(job_id, cancelled)
+                one_cancelled.set()
             return []
+        assert one_cancelled.wait(60)
         for job_id in random.Random(number).sample(ids, len(ids)):
             if (attempt := jobs.claim(job_id, owner=f"w{number}")) is not None:
                 mine.append((job_id, attempt.number))
