@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lora.layers import LoRALinear
 from lora.peft_format import load_into, lora_config, read_adapter
+from registry.recipes.checks import Suite
+from training.trainer import answers
 from training.trainer.base import (
     Base,
     adapted,
@@ -26,18 +29,37 @@ from training.trainer.scores import labelled_bytes, measure
 Spec = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Measurable:
+    """A dataset's rows of the asked split: as examples, the bytes that their labels spell, and as questions."""
+
+    name: str
+    split: str
+    examples: Examples
+    size: int
+    asked: list[answers.Question]
+
+
 def evaluate(spec: Spec, channel: Channel) -> dict[str, Any]:
     """One base, loaded once; an `evaluated` event for each pair of subject and dataset. Raises Failure."""
     base = load_base(spec["base"], dtype=spec.get("dtype"), device=pick_device(spec.get("device")))
-    measured = [_dataset(one, spec, base, channel) for one in spec["datasets"]]
+    suite = Suite.from_dict(spec["suite"]) if spec.get("suite") else None
+    measured = [_dataset(one, spec, base, channel, suite) for one in spec["datasets"]]
     channel.emit("started", device=str(base.device), pairs=len(measured) * len(spec["subjects"]))
     for subject in spec["subjects"]:
         with subject_on(base, subject["adapter"], name=subject["name"]):
-            for one, examples, size in measured:
-                scores = measure(base, examples, between=channel.check_cancelled)
-                place = {"subject": subject["name"], "dataset": one["name"], "split": one["split"]}
-                channel.emit("evaluated", **place, **scores.as_event(size))
+            for one in measured:
+                scores = measure(base, one.examples, between=channel.check_cancelled)
+                found = {**scores.as_event(one.size), **_checked(base, one, suite, channel)}
+                channel.emit("evaluated", subject=subject["name"], dataset=one.name, split=one.split, **found)
     return {"pairs": len(measured) * len(spec["subjects"])}
+
+
+def _checked(base: Base, one: Measurable, suite: Suite | None, channel: Channel) -> dict[str, Any]:
+    if suite is None or not one.asked:
+        return {}
+    shares = answers.check(base, one.asked, suite, between=channel.check_cancelled)
+    return {"checks": shares, "checked_rows": len(one.asked)}
 
 
 def probe(spec: Spec, channel: Channel) -> dict[str, Any]:
@@ -81,19 +103,23 @@ def subject_on(base: Base, adapter: str | None, *, name: str) -> Iterator[dict[s
         yield layers
 
 
-def _dataset(one: Spec, spec: Spec, base: Base, channel: Channel) -> tuple[Spec, Examples, int]:
-    """A dataset's rows of the asked split as examples, and the bytes that their labels spell."""
+def _dataset(one: Spec, spec: Spec, base: Base, channel: Channel, suite: Suite | None) -> Measurable:
     length = spec.get("max_length") or base.context_length or 2048
     reading = Reading(
         min(length, base.context_length or length),
         spec.get("truncation") or "left",
         spec.get("loss_on") or "completion",
     )
+
+    def warn(**said: Any) -> None:
+        channel.emit("warning", dataset=one["name"], **said)
+
     rows = [row for row in read_rows(one["rows"]) if row.split == one["split"]]
     if not rows:
         text = f"dataset {one['name']} has no rows in its {one['split']} split"
         raise Failure("no_rows", text, kind="data", param="datasets")
-    examples = encode(
-        rows, base.tokenizer, reading, lambda **said: channel.emit("warning", dataset=one["name"], **said)
-    )
-    return one, examples, labelled_bytes(examples, base.tokenizer)
+    examples = encode(rows, base.tokenizer, reading, warn)
+    asked = answers.questions(rows, base, suite) if suite else []
+    if suite and not asked:
+        warn(code="no_questions", message="no row has a prompt and an answer, so that nothing could be checked")
+    return Measurable(one["name"], one["split"], examples, labelled_bytes(examples, base.tokenizer), asked)
