@@ -1,13 +1,22 @@
-"""The command line: what it refuses before it serves."""
+"""The command line: what it refuses before it serves, and how it ends."""
 
 from __future__ import annotations
 
+import json
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
+import uvicorn
 
-from serving.engine.__main__ import bind, build, parse
+from serving.engine.__main__ import GRACE, Server, bind, build, parse
+from serving.engine.engine import Engine, Limits
+from serving.engine.server import create_app
+from tests.serving.engine.make import NAME, make_base
+from tests.serving.engine.process import eventually
 
 
 def arguments(base: Path, *more: str) -> list[str]:
@@ -41,3 +50,33 @@ def test_it_says_why_a_model_cannot_be_read(tmp_path: Path) -> None:
 def test_it_refuses_limits_that_make_no_sense(wrong: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         parse(arguments(tmp_path, *wrong))
+
+
+def test_it_finishes_what_it_answers_when_told_to_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """A held step stands for a long answer: the order to end comes while it runs."""
+    engine, may_step = Engine(make_base(), Limits(rows=4, max_rank=8)), threading.Event()
+    step = engine.scheduler.step
+    engine.scheduler.step = lambda: (may_step.wait(), step())[1]  # type: ignore[method-assign]
+    with bind("127.0.0.1", 0) as bound, ThreadPoolExecutor() as threads:
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        server = Server(uvicorn.Config(create_app(engine), log_level="warning", timeout_graceful_shutdown=GRACE))
+        ended = threads.submit(server.run, sockets=[bound])
+        assert eventually(lambda: server.started)
+        wish = {"model": NAME, "prompt": "hello", "max_tokens": 5, "ignore_eos": True}
+        answer = threads.submit(httpx.post, f"{url}/v1/completions", json=wish, timeout=30)
+        assert eventually(lambda: engine.scheduler.waiting == 1)
+        server.should_exit = True
+        assert eventually(lambda: refuses(url))
+        may_step.set()
+        assert answer.result().json()["usage"]["completion_tokens"] == 5
+        ended.result(timeout=20)
+    assert not engine.scheduler.alive
+    assert json.loads(capsys.readouterr().out)["event"] == "ready"
+
+
+def refuses(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/health", timeout=1)
+    except httpx.TransportError:
+        return True
+    return False

@@ -154,6 +154,19 @@ def test_it_tells_those_who_wait_when_it_ends() -> None:
         desk.ask()
 
 
+def test_it_leaves_nobody_waiting_when_it_ends(shelf: Path) -> None:
+    desk = stocked(make_desk(slots=1), shelf)
+    running, *waiting = [desk.ask("a0", client=client) for client in ("one", "two", "two")]
+    desk.scheduler.step()
+    desk.scheduler.close()
+    desk.scheduler._run()  # as its thread would
+    assert [each.pieces[-1].error for each in (running, *waiting)] == ["This engine is ending"] * 3
+    assert (desk.scheduler.running, desk.scheduler.waiting) == (0, 0)
+    adapter = running.generation.adapter
+    assert adapter is not None
+    assert (adapter.waiting, adapter.running) == (0, 0)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_it_reproduces_a_seed_whoever_shares_the_batch(seed: int, desk: Desk) -> None:
     how = {"sampling": {"temperature": 1.5, "seed": seed}}
