@@ -70,9 +70,19 @@ class Method(TextChoices):
 
 
 class ArtifactState(TextChoices):
+    """Referenced: the bytes stay where they are, outside the store, and are verified at each load."""
+
     PENDING = "pending"
     COMMITTED = "committed"
+    REFERENCED = "referenced"
     DESTROYED = "destroyed"
+
+
+class MergedOnto(TextChoices):
+    """On which base a merged model was made: as it is stored, or as a QLoRA run saw it (to 4 bits and back)."""
+
+    SIXTEEN_BIT = "16-bit", "16-bit"
+    DEQUANTISED = "dequantised"
 
 
 class JobKind(TextChoices):

@@ -90,7 +90,7 @@ RULES = [
     ),
     frozen(
         "baseversion",
-        "id base_model_id number source note manifest_id config_sha256 tokenizer_sha256 chat_template_sha256"
+        "id base_model_id number source revision reference note manifest_id config_sha256 tokenizer_sha256 chat_template_sha256"
         " weights_sha256 module_table shape_fingerprint parameter_count dtype context_length change job_id"
         " created_by_id created_at",
         unless="OLD.status = 'ingesting'",
@@ -239,8 +239,9 @@ RULES = [
         "manifestentry_committed",
         "manifestentry",
         "INSERT",
-        "NOT EXISTS (SELECT 1 FROM registry_artifact a WHERE a.sha256 = NEW.artifact_id AND a.state = 'committed')",
-        "a manifest names only committed artifacts",
+        "NOT EXISTS (SELECT 1 FROM registry_artifact a WHERE a.sha256 = NEW.artifact_id"
+        " AND a.state IN ('committed', 'referenced'))",
+        "a manifest names only committed or referenced artifacts",
     ),
     # 8: a final state is final.
     Rule(

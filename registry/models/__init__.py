@@ -10,6 +10,7 @@ from registry.models.datasets import Dataset, DatasetTokens, DatasetVersion
 from registry.models.evaluations import Evaluation
 from registry.models.idempotency import IdempotencyKey
 from registry.models.jobs import Job, JobCheckpoint, JobEvent, JobMetric, TrainingSpec
+from registry.models.merged import MergedModel
 from registry.models.serving import ServingInstance, ServingWish
 from registry.models.teams import Membership, Team
 from registry.models.tokens import ApiToken
@@ -48,6 +49,7 @@ __all__ = [
     "Manifest",
     "ManifestEntry",
     "Membership",
+    "MergedModel",
     "Promotion",
     "Receipt",
     "ServingInstance",

@@ -14,12 +14,31 @@ from registry.models.fields import DigestField
 
 
 class Artifact(TimestampedModel):
+    """`location` is the file outside the store that holds the bytes of a referenced one.
+
+    `marked_at`: since when nothing holds it (the sweep's mark); `checked_at`, `damaged_at`: the scrub's last look
+    at its bytes, and since when they are wrong or missing.
+    """
+
     sha256 = DigestField(primary_key=True)
     size = models.BigIntegerField()
     state = models.CharField(max_length=16, choices=ArtifactState, default=ArtifactState.PENDING)
+    location = models.CharField(max_length=2000, blank=True)
+    marked_at = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    damaged_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(size__gte=0), name="artifact_size")]
+        indexes = [
+            models.Index(fields=["state", "checked_at"], name="artifact_rotation"),
+            models.Index(
+                fields=["marked_at"], condition=models.Q(marked_at__isnull=False), name="artifact_marked"
+            ),
+            models.Index(
+                fields=["damaged_at"], condition=models.Q(damaged_at__isnull=False), name="artifact_damaged"
+            ),
+        ]
 
 
 class Manifest(TimestampedModel):

@@ -30,6 +30,8 @@ class BaseVersion(TimestampedModel):
     base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
     source = models.CharField(max_length=1000)
+    revision = models.CharField(max_length=200, blank=True)  # the commit that a Hub source was read at
+    reference = models.BooleanField(default=False)  # the files stay where they are
     note = models.TextField(blank=True)
     manifest = models.ForeignKey(Manifest, on_delete=models.PROTECT, null=True, related_name="base_versions")
     config_sha256 = DigestField(blank=True)
