@@ -27,6 +27,7 @@ class Evaluation(TimestampedModel):
     bits_per_byte = models.FloatField(null=True)
     token_accuracy = models.FloatField(null=True)
     checks = models.JSONField(default=dict)
+    checked_rows = models.PositiveIntegerField(null=True)
     rows = models.PositiveIntegerField(null=True)
     tokens = models.BigIntegerField(null=True)
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)

@@ -13,6 +13,8 @@ from registry.models.fields import SlugField
 class Team(TimestampedModel):
     slug = SlugField(unique=True)
     name = models.CharField(max_length=200)
+    auto_retrain = models.BooleanField(default=False)
+    auto_retrain_gate = models.JSONField(default=list)
 
     def __str__(self) -> str:
         return self.slug
