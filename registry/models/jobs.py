@@ -63,6 +63,7 @@ class TrainingSpec(models.Model):
     )
     recipe = models.JSONField()
     recipe_sha256 = DigestField()
+    suite = models.JSONField(null=True)
     gate = models.JSONField(default=list)
     promote_to = models.CharField(max_length=63, blank=True)
     gate_result = models.JSONField(null=True)
