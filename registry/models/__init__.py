@@ -1,6 +1,15 @@
 """Every table of the product, one file for each noun."""
 
-from registry.models.adapters import Adapter, AdapterLabel, AdapterVersion, Alias, AliasHistory, Promotion
+from registry.models.adapters import (
+    Adapter,
+    AdapterLabel,
+    AdapterVersion,
+    AdapterVersionLabel,
+    Alias,
+    AliasHistory,
+    Approval,
+    Promotion,
+)
 from registry.models.artifacts import Artifact, Manifest, ManifestEntry
 from registry.models.audit import AuditEvent, AuditHead, AuditSeal
 from registry.models.base_models import BaseModel, BaseVersion
@@ -22,9 +31,11 @@ __all__ = [
     "Adapter",
     "AdapterLabel",
     "AdapterVersion",
+    "AdapterVersionLabel",
     "Alias",
     "AliasHistory",
     "ApiToken",
+    "Approval",
     "Artifact",
     "Assignment",
     "AssignmentMove",

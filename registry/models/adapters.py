@@ -11,7 +11,7 @@ from registry.models.artifacts import Manifest
 from registry.models.base import TimestampedModel, WaitingMove
 from registry.models.base_models import BaseModel, BaseVersion
 from registry.models.datasets import DatasetVersion
-from registry.models.fields import SlugField
+from registry.models.fields import DigestField, SlugField
 from registry.models.teams import Team
 
 
@@ -83,6 +83,16 @@ class AdapterVersion(TimestampedModel):
         return self.manifest_id
 
 
+class AdapterVersionLabel(models.Model):
+    version = models.ForeignKey(AdapterVersion, on_delete=models.CASCADE, related_name="labels")
+    key = models.CharField(max_length=63)
+    value = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "key"], name="adapter_version_label_once")]
+        indexes = [models.Index(fields=["key", "value"], name="adapter_version_label_search")]
+
+
 class Alias(TimestampedModel):
     """A movable name. A deleted alias keeps its row and its history; its name is free again."""
 
@@ -98,6 +108,28 @@ class Alias(TimestampedModel):
         constraints = [
             models.UniqueConstraint(
                 fields=["adapter", "name"], condition=Q(deleted_at__isnull=True), name="alias_name_once"
+            )
+        ]
+
+    @property
+    def protected(self) -> bool:
+        return bool(self.protected_role or self.protected_gate or self.approvals_required)
+
+
+class Approval(TimestampedModel):
+    """A person's yes to one move of a protected alias, to exactly these bytes; the move uses it up."""
+
+    alias = models.ForeignKey(Alias, on_delete=models.PROTECT, related_name="approvals")
+    version = models.ForeignKey(AdapterVersion, on_delete=models.PROTECT, related_name="approvals")
+    manifest_sha256 = DigestField()
+    approver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approvals")
+    reason = models.TextField(blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["alias", "version", "approver"], condition=Q(used_at__isnull=True), name="approval_once"
             )
         ]
 
