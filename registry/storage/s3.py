@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -16,8 +20,12 @@ from registry.storage.store import Full, Missing, StoreError
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, PartTypeDef
 
 ONE_PART = 64 * 1024 * 1024
+BLOCK = 1024 * 1024
+# Up to 5 GiB can be copied at once; parts keep each request short, and the store copies several at a time.
+COPIES = TransferConfig(multipart_threshold=8 * ONE_PART, multipart_chunksize=4 * ONE_PART)
 
 
 class S3Store:
@@ -104,6 +112,85 @@ class S3Store:
         }
         return self.client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
 
+    # In parts ------------------------------------------------------------------------------------------
+
+    def begin(self, key: str) -> str:
+        with _reaching(f"begin an upload of {key}"):
+            return self.client.create_multipart_upload(Bucket=self.bucket, Key=self.prefix + key)["UploadId"]
+
+    def sign_part(self, key: str, upload: str, number: int, *, size: int, seconds: int) -> str | None:
+        # The length is signed, so that nobody stores more than they said.
+        params = {**self._at(key), "UploadId": upload, "PartNumber": number, "ContentLength": size}
+        return self.client.generate_presigned_url("upload_part", Params=params, ExpiresIn=seconds)
+
+    def put_part(self, key: str, upload: str, number: int, source: Path) -> None:
+        with _reaching(f"take part {number} of {key}"), source.open("rb") as body:
+            self.client.upload_part(
+                Bucket=self.bucket, Key=self.prefix + key, UploadId=upload, PartNumber=number, Body=body
+            )
+
+    def parts(self, key: str, upload: str) -> dict[int, int]:
+        return {part["PartNumber"]: part["Size"] for part in self._listed(key, upload)}
+
+    def finish(self, key: str, upload: str) -> None:
+        if self.size(key) is not None:
+            return
+        parts: list[CompletedPartTypeDef] = [
+            {"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in self._listed(key, upload)
+        ]
+        try:
+            with _reaching(f"put {key} together"):
+                self.client.complete_multipart_upload(
+                    Bucket=self.bucket,
+                    Key=self.prefix + key,
+                    UploadId=upload,
+                    MultipartUpload={"Parts": sorted(parts, key=itemgetter("PartNumber"))},
+                )
+        except Missing:  # another one was first?
+            if self.size(key) is None:
+                raise
+
+    def adopt(self, source: str, target: str, *, sha256: str) -> bool:
+        with _reaching(f"copy {source}"):
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + source)
+            sha = hashlib.sha256()
+            with _Body(answer["Body"], source) as body:
+                while block := body.read(BLOCK):
+                    sha.update(block)
+            if sha.hexdigest() != sha256:
+                return False
+            # What was hashed, and no other object that came under the key meanwhile.
+            same: dict[str, Any] = {"CopySourceIfMatch": answer["ETag"]}
+            extra = {**same, "Metadata": {"sha256": sha256}, "MetadataDirective": "REPLACE"}
+            origin: Any = self._at(source)
+            self.client.copy(origin, self.bucket, self.prefix + target, ExtraArgs=extra, Config=COPIES)
+        if self.size(target) != answer["ContentLength"]:
+            raise StoreError(f"The S3 store copied {source} to {target} in another size.")
+        return True
+
+    def abort(self, key: str, upload: str) -> None:
+        with suppress(Missing), _reaching(f"abort the upload of {key}"):
+            self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.prefix + key, UploadId=upload)
+
+    def begun(self, prefix: str) -> Iterator[tuple[str, str]]:
+        pages = self.client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self.bucket, Prefix=self.prefix + prefix
+        )
+        with _reaching(f"list the uploads below {prefix}"):
+            for page in pages:
+                for entry in page.get("Uploads", []):
+                    yield entry["Key"][len(self.prefix) :], entry["UploadId"]
+
+    def _listed(self, key: str, upload: str) -> list[PartTypeDef]:
+        pages = self.client.get_paginator("list_parts").paginate(
+            Bucket=self.bucket, Key=self.prefix + key, UploadId=upload
+        )
+        with _reaching(f"list the parts of {key}"):
+            return [part for page in pages for part in page.get("Parts", [])]
+
+    def _at(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self.bucket, "Key": self.prefix + key}
+
     def create_bucket(self) -> None:
         """Make the bucket where it is missing; harmless if it exists."""
         try:
@@ -134,9 +221,17 @@ class _Body:
         self.close()
 
 
+@contextmanager
+def _reaching(act: str) -> Iterator[None]:
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise _translated(error, act) from error
+
+
 def _translated(error: Exception, act: str) -> StoreError:
     code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
-    if code in {"404", "NoSuchKey", "NotFound"}:
+    if code in {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}:
         return Missing(f"The store has no such object (to {act}).")
     if code in {"507", "InsufficientStorage", "QuotaExceeded"}:
         return Full("The S3 store has no room.")

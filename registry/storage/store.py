@@ -1,4 +1,9 @@
-"""What a store is: bytes under keys. Two kinds exist, the local disk and S3; nothing above knows which."""
+"""What a store is: bytes under keys. Two kinds exist, the local disk and S3; nothing above knows which.
+
+Large files come in parts: `begin`, each part by `put_part` or by whoever holds it at the address of `sign_part`,
+`finish`, `adopt`. What was put together lies under a key of its own until `adopt` has hashed it: what others hold
+is never overwritten by bytes that only claim to be the same.
+"""
 
 from __future__ import annotations
 
@@ -47,4 +52,36 @@ class Store(Protocol):
 
     def presign(self, key: str, *, filename: str, seconds: int) -> str | None:
         """A short-lived public address for a download, or None where the server streams it itself."""
+        ...
+
+    def begin(self, key: str) -> str:
+        """Open an upload in parts that shall become the object `key`; its id."""
+        ...
+
+    def sign_part(self, key: str, upload: str, number: int, *, size: int, seconds: int) -> str | None:
+        """A short-lived address that takes a PUT of just `size` bytes, or None where the server takes it."""
+        ...
+
+    def put_part(self, key: str, upload: str, number: int, source: Path) -> None:
+        """Store one part (1 to 10,000), in place of an earlier one; raises `Missing` where the upload is over."""
+        ...
+
+    def parts(self, key: str, upload: str) -> dict[int, int]:
+        """The size of each part that is there, by its number; raises `Missing` where the upload is over."""
+        ...
+
+    def finish(self, key: str, upload: str) -> None:
+        """Put the parts together under `key`; nothing where that is there. Raises `Missing`."""
+        ...
+
+    def adopt(self, source: str, target: str, *, sha256: str) -> bool:
+        """Make `source` the object `target` too, if its bytes hash to `sha256`; False where they don't."""
+        ...
+
+    def abort(self, key: str, upload: str) -> None:
+        """Drop the parts; no error where there are none."""
+        ...
+
+    def begun(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Key and id of every upload in parts that is open below `prefix`."""
         ...
