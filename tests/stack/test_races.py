@@ -104,7 +104,8 @@ def test_a_slots_assignments_never_overlap_when_all_assign_it(team: Team) -> Non
 def test_a_job_is_claimed_once_and_a_cancelled_one_never_succeeds(team: Team) -> None:
     ids = [_queue(team) for _ in range(200)]
     cancelled: set[int] = set()
-    one_cancelled = threading.Event()  # on few cores the claimers may end before a canceller began, and nothing would race
+    # On few cores the claimers may end before a canceller began, and nothing would race.
+    one_cancelled = threading.Event()
 
     def work(number: int) -> list[tuple[int, int]]:
         mine = []
