@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig as PeftConfig
-from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 
+from benchmarks import peer
 from lora.inject import initial_a, linear_names
 from lora.loss import completion_loss
 from registry.recipes import Recipe, resolve
@@ -81,14 +80,14 @@ def our_curve(base: Base, examples: Examples, batches: list[Batch], recipe: Reci
 def peft_curve(folder: str, examples: Examples, batches: list[Batch], recipe: Recipe) -> list[float]:
     """PEFT's layers and transformers' own loss, in the plainest loop."""
     model = peft_model(folder, recipe)
-    trained = [one for one in model.parameters() if one.requires_grad]
+    trained = peer.trained(model)
     optimiser = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0)
     losses = []
     for step, batch in enumerate(batches):
         inputs, targets, _, _ = collate(examples, batch, "cpu")
-        loss = model(input_ids=inputs, shift_labels=targets, labels=targets, use_cache=False).loss
+        loss = peer.loss_of(model, inputs, targets)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
         optimiser.param_groups[0]["lr"] = learning_rate_at(step, len(batches), recipe)
         optimiser.step()
@@ -99,9 +98,7 @@ def peft_curve(folder: str, examples: Examples, batches: list[Batch], recipe: Re
 def peft_model(folder: str, recipe: Recipe) -> Any:
     """A PEFT model whose A matrices begin as ours do."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    names = sorted({name.rpartition(".")[2] for name in linear_names(model)})
-    config = PeftConfig(r=recipe.rank, lora_alpha=int(recipe.alpha), target_modules=names, lora_dropout=0.0)
-    adapted_model = get_peft_model(model, config)
+    adapted_model = peer.wrapped(model, rank=recipe.rank, alpha=recipe.alpha)
     for name, parameter in adapted_model.named_parameters():
         if "lora_A" in name:
             path = name.removeprefix("base_model.model.").partition(".lora_A")[0]

@@ -17,10 +17,9 @@ from statistics import median
 from typing import Any
 
 import torch
-from peft import LoraConfig as PeftConfig
-from peft import get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks import peer
 from lora.inject import LoraConfig, inject, linear_names
 from lora.loss import completion_loss
 from training.trainer import attention
@@ -114,13 +113,8 @@ def ours(told: argparse.Namespace, rows: Examples, *, packing: bool) -> Step:
 
 def peft(told: argparse.Namespace, rows: Examples, *, strongest: bool) -> Step:
     plain = model(told, told.dtype)
-    targets = sorted({name.rpartition(".")[2] for name in linear_names(plain)})
-    wrapped = get_peft_model(
-        plain,
-        PeftConfig(r=RANK, lora_alpha=ALPHA, target_modules=targets),
-        autocast_adapter_dtype=not strongest,
-    )
-    trained = [one for one in wrapped.parameters() if one.requires_grad]
+    wrapped = peer.wrapped(plain, rank=RANK, alpha=ALPHA, autocast_adapter_dtype=not strongest)
+    trained = peer.trained(wrapped)
     optimiser = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0)
     batch = collate(rows, epoch_batches(rows.lengths, layout(packing=False), 0)[0], "cpu")
     head = plain.get_output_embeddings().weight
@@ -129,9 +123,7 @@ def peft(told: argparse.Namespace, rows: Examples, *, strongest: bool) -> Step:
         if strongest:
             hidden = plain.get_decoder()(input_ids=batch.inputs, use_cache=False).last_hidden_state
             return completion_loss(hidden, head, batch.targets)
-        return wrapped(
-            input_ids=batch.inputs, shift_labels=batch.targets, labels=batch.targets, use_cache=False
-        ).loss
+        return peer.loss_of(wrapped, batch.inputs, batch.targets)
 
     def step() -> float:
         optimiser.zero_grad()
