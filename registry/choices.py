@@ -85,6 +85,13 @@ class MergedOnto(TextChoices):
     DEQUANTISED = "dequantised"
 
 
+class UploadState(TextChoices):
+    OPEN = "open"
+    COMPLETE = "complete"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+
+
 class JobKind(TextChoices):
     TRAIN = "train"
     EVALUATE = "evaluate"
@@ -200,6 +207,13 @@ JOB_TRANSITIONS: Transitions = {
     JobState.SUCCEEDED: (),
     JobState.FAILED: (),
     JobState.CANCELLED: (),
+}
+
+UPLOAD_TRANSITIONS: Transitions = {
+    UploadState.OPEN: (UploadState.COMPLETE, UploadState.ABORTED, UploadState.EXPIRED),
+    UploadState.COMPLETE: (UploadState.ABORTED, UploadState.EXPIRED),
+    UploadState.ABORTED: (),
+    UploadState.EXPIRED: (),
 }
 
 CAMPAIGN_TRANSITIONS: Transitions = {

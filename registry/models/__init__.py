@@ -23,6 +23,7 @@ from registry.models.merged import MergedModel
 from registry.models.serving import ServingInstance, ServingWish
 from registry.models.teams import Membership, Team
 from registry.models.tokens import ApiToken
+from registry.models.uploads import Upload, UploadFile
 from registry.models.usage import Receipt
 from registry.models.users import User
 from registry.models.workers import Worker
@@ -68,6 +69,8 @@ __all__ = [
     "Slot",
     "Team",
     "TrainingSpec",
+    "Upload",
+    "UploadFile",
     "User",
     "Waiver",
     "Worker",
