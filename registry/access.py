@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
+from django.utils import timezone
 
 from registry.choices import Role, Scope
 from registry.errors import Forbidden, NotFound, Unauthenticated
@@ -160,6 +161,22 @@ def require_administrator(by: Caller) -> None:
 
 def role_in(user: User, team: Team) -> str | None:
     return Membership.objects.filter(user=user, team=team).values_list("role", flat=True).first()
+
+
+def standing(by: Caller, team: Team) -> Role | None:
+    """The role in which the caller acts: a person's own; a token's the highest that its scopes speak for."""
+    if by.token is not None:
+        return _spoken_for(by.token) if by.token.team_id == team.pk else None
+    role = role_in(by.user, team) if by.user is not None and by.user.is_active else None
+    return None if role is None else Role(role)
+
+
+def _spoken_for(token: ApiToken) -> Role | None:
+    ended = token.expires_at is not None and token.expires_at <= timezone.now()
+    if ended or token.revoked_at is not None or not token.owner.is_active:
+        return None
+    spoken = [least for least, scope in TABLE.values() if least is not None and scope in token.scopes]
+    return max(spoken, key=ROLE_ORDER.index, default=None)
 
 
 def _words(lookup: dict[str, Any]) -> str:

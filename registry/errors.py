@@ -17,7 +17,8 @@ class RegistryError(Exception):
     """A refusal with a stable `code`, an HTTP `status` and the `param` that it is about.
 
     `errors` holds one ``{"param", "code", "message"}`` for each thing that is wrong, `allowed` the
-    states that a refused transition could have gone to from the present one.
+    states that a refused transition could have gone to from the present one, `details` what else the
+    answer holds (such as the `verdict` of a gate).
     """
 
     status = 400
@@ -33,6 +34,7 @@ class RegistryError(Exception):
         errors: Sequence[dict[str, Any]] = (),
         allowed: Sequence[str] | None = None,
         retry_after: int | None = None,
+        details: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -41,6 +43,7 @@ class RegistryError(Exception):
         self.errors = list(errors)
         self.allowed = None if allowed is None else list(allowed)
         self.retry_after = retry_after
+        self.details = dict(details or {})
 
 
 class Malformed(RegistryError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.urls import path
@@ -11,13 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import named
+from registry.api.fields import named, person
 from registry.api.views import View
-from registry.models import Alias, AliasHistory, Promotion
+from registry.choices import Role
+from registry.models import Adapter, Alias, AliasHistory, Approval, Promotion
 from registry.selectors import addresses
 from registry.selectors import aliases as selectors
 from registry.services import aliases as services
-from registry.services import promotions
+from registry.services import approvals, promotions
 
 
 class AliasIn(serializers.Serializer[Any]):
@@ -26,15 +28,52 @@ class AliasIn(serializers.Serializer[Any]):
     force = serializers.BooleanField(required=False, default=False)
 
 
+class ProtectionIn(serializers.Serializer[Any]):
+    """What is left out stays; an empty role, an empty gate and 0 approvals are taken away."""
+
+    role = serializers.ChoiceField(choices=Role.choices, required=False, allow_blank=True)
+    gate = serializers.ListField(child=serializers.DictField(), required=False, max_length=20)
+    approvals_required = serializers.IntegerField(min_value=0, max_value=20, required=False)
+
+
+class ProtectionOut(serializers.ModelSerializer[Alias]):
+    role = serializers.CharField(source="protected_role")
+    gate = serializers.JSONField(source="protected_gate")
+
+    class Meta:
+        model = Alias
+        fields = ["role", "gate", "approvals_required"]
+
+
+class ApprovalIn(serializers.Serializer[Any]):
+    version = serializers.IntegerField(min_value=1, max_value=addresses.LARGEST)
+    reason = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
+
+
+class ApprovalOut(serializers.ModelSerializer[Approval]):
+    id = serializers.CharField(source="pk")
+    version = serializers.IntegerField(source="version.number")
+    address = serializers.CharField(source="version.address")
+    approved_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Approval
+        fields = ["id", "version", "address", "manifest_sha256", "approved_by", "reason", "created_at", "used_at"]
+
+    def get_approved_by(self, row: Approval) -> str | None:
+        return person(row.approver)
+
+
 class AliasOut(serializers.ModelSerializer[Alias]):
     alias = serializers.CharField(source="name")
     version = serializers.IntegerField(source="version.number")
     address = serializers.CharField(source="version.address")
     manifest_sha256 = serializers.CharField(source="version.manifest_id")
+    protection = ProtectionOut(source="*")
 
     class Meta:
         model = Alias
-        fields = ["alias", "version", "address", "manifest_sha256", "created_at"]
+        fields = ["alias", "version", "address", "manifest_sha256", "protection", "created_at"]
 
 
 class HistoryOut(serializers.ModelSerializer[AliasHistory]):
@@ -91,19 +130,51 @@ class OneAlias(View):
         adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
         named(alias, "alias")
         data = self.parse(AliasIn)
-        self.match(lambda: AliasOut(selectors.one(adapter, alias)).data)
+        present = selectors.find(adapter, alias)
+        conditional = self.match(_words(adapter, alias), required=present is not None and present.protected)
         version = addresses.version_of(adapter, data.pop("version"))
-        moved = services.move(by=self.by, adapter=adapter, name=alias, version=version, **data)
+        seen = present.version_id if present is not None and conditional else None
+        moved = services.move(by=self.by, adapter=adapter, name=alias, version=version, seen=seen, **data)
         if isinstance(moved, Promotion):
             return self.one({"promotion": PromotionOut(moved).data}, 202)
-        return self.one(AliasOut(selectors.one(adapter, alias)).data)
+        return self.one(_words(adapter, alias)())
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, team: str, name: str, alias: str) -> Response:
         adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
-        self.match(lambda: AliasOut(selectors.one(adapter, alias)).data)
+        present = selectors.find(adapter, alias)
+        self.match(_words(adapter, alias), required=present is not None and present.protected)
         services.delete(by=self.by, adapter=adapter, name=alias)
         return Response(status=204)
+
+
+def _words(adapter: Adapter, alias: str) -> Callable[[], Any]:
+    return lambda: AliasOut(selectors.one(adapter, alias)).data
+
+
+class Protection(View):
+    @extend_schema(request=ProtectionIn, responses={200: AliasOut})
+    def put(self, request: Request, team: str, name: str, alias: str) -> Response:
+        adapter = addresses.adapter_of(self.by, Act.ADMIN, team, name)
+        data = self.parse(ProtectionIn)
+        self.match(_words(adapter, alias))
+        services.protect(by=self.by, adapter=adapter, name=alias, **data)
+        return self.one(_words(adapter, alias)())
+
+
+class Approvals(View):
+    @extend_schema(responses={200: ApprovalOut(many=True)})
+    def get(self, request: Request, team: str, name: str, alias: str) -> Response:
+        adapter = addresses.adapter_of(self.by, Act.READ, team, name)
+        return self.page(selectors.approvals(adapter, alias), ApprovalOut)
+
+    @extend_schema(request=ApprovalIn, responses={201: ApprovalOut})
+    def post(self, request: Request, team: str, name: str, alias: str) -> Response:
+        adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
+        data = self.parse(ApprovalIn)
+        version = addresses.version_of(adapter, data.pop("version"))
+        made = approvals.approve(by=self.by, adapter=adapter, name=alias, version=version, **data)
+        return self.one(ApprovalOut(made).data, 201)
 
 
 class History(View):
@@ -135,6 +206,8 @@ urlpatterns = [
     path(f"{ADAPTER}/aliases", Aliases.as_view()),
     path(f"{ADAPTER}/aliases/<str:alias>", OneAlias.as_view()),
     path(f"{ADAPTER}/aliases/<str:alias>/history", History.as_view()),
+    path(f"{ADAPTER}/aliases/<str:alias>/protection", Protection.as_view()),
+    path(f"{ADAPTER}/aliases/<str:alias>/approvals", Approvals.as_view()),
     path(f"{ADAPTER}/promotions/<int:id>", OnePromotion.as_view()),
     path(f"{ADAPTER}/promotions/<int:id>/cancel", CancelPromotion.as_view()),
 ]

@@ -47,6 +47,7 @@ def body(error: RegistryError, request_id: str) -> dict[str, Any]:
     }
     if error.allowed is not None:
         problem["allowed"] = error.allowed
+    problem.update(error.details)
     return {name: sendable(value) for name, value in problem.items()}
 
 

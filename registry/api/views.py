@@ -24,7 +24,7 @@ from registry.access import Caller
 from registry.api import auth, idempotency
 from registry.api.errors import invalid
 from registry.api.pagination import Pages
-from registry.errors import NotFound, PreconditionFailed
+from registry.errors import NotFound, PreconditionFailed, PreconditionRequired
 from registry.services import idempotency as reservations
 
 M = TypeVar("M", bound=Model)
@@ -93,17 +93,24 @@ class View(APIView):
             return Response(status=304, headers={"ETag": tag})
         return Response(data, status=status, headers={"ETag": tag})
 
-    def match(self, current: Callable[[], Any]) -> None:
-        """Honour `If-Match`: refuse when the object is not the one that the caller read, or is not there."""
+    def match(self, current: Callable[[], Any], *, required: bool = False) -> bool:
+        """Honour `If-Match`: refuse when the object is not the one that the caller read, or is not there.
+
+        Returns whether the caller set a condition; where it is `required`, there is no going without.
+        """
         wanted = [tag.strip() for tag in self.request.headers.get("If-Match", "").split(",") if tag.strip()]
+        if required and not wanted:
+            text = "This is protected: read it, and send the ETag of what you read as If-Match."
+            raise PreconditionRequired(text, param="If-Match")
         if not wanted:
-            return
+            return False
         try:
             tag = etag(current())
         except NotFound as error:
             raise PreconditionFailed("It does not exist, or no longer.", param="If-Match") from error
         if wanted != ["*"] and tag not in wanted:
             raise PreconditionFailed("It was changed since you read it; read it again.", param="If-Match")
+        return True
 
 
 def _tags(header: str) -> list[str]:

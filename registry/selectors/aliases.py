@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from registry.choices import PromotionState
 from registry.errors import NotFound
-from registry.models import Adapter, Alias, AliasHistory, Promotion
+from registry.models import Adapter, Alias, AliasHistory, Approval, Promotion
 
 
 def listing(adapter: Adapter) -> QuerySet[Alias]:
@@ -14,8 +14,12 @@ def listing(adapter: Adapter) -> QuerySet[Alias]:
     return rows.filter(deleted_at__isnull=True)
 
 
+def find(adapter: Adapter, name: str) -> Alias | None:
+    return listing(adapter).filter(name=name).first()
+
+
 def one(adapter: Adapter, name: str) -> Alias:
-    row = listing(adapter).filter(name=name).first()
+    row = find(adapter, name)
     if row is None:
         raise NotFound(f"{adapter.address} has no alias '{name}'.")
     return row
@@ -35,6 +39,12 @@ def promotion(adapter: Adapter, pk: int) -> Promotion:
     if row is None:
         raise NotFound(f"{adapter.address} has no promotion {pk}.")
     return row
+
+
+def approvals(adapter: Adapter, name: str) -> QuerySet[Approval]:
+    """Of the living alias: those that wait for a move, and those that one used up."""
+    alias = one(adapter, name)
+    return Approval.objects.select_related("version__adapter__team", "approver").filter(alias=alias)
 
 
 def histories(adapter: Adapter) -> QuerySet[AliasHistory]:

@@ -1,30 +1,42 @@
 """Moving names over versions.
 
 An alias that no client hangs on moves at once. One that clients hang on moves once an engine has the
-version (`Promotion`), so that for them a promotion is a flip, never a wait. `force` moves at once.
+version (`Promotion`), so that for them a promotion is a flip, never a wait. `force` moves at once; it never
+gets past what protects an alias (`protection.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from registry.access import ROLE_ORDER, Act, Caller, require, role_in
-from registry.choices import SERVABLE_BASE_STATES, PromotionState, Role, VersionStatus
-from registry.errors import Conflict, Forbidden, Invalid, NotFound
+from registry.access import Act, Caller, require
+from registry.choices import SERVABLE_BASE_STATES, PromotionState, VersionStatus
+from registry.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, BaseVersion, Promotion
 from registry.selectors import engines, use
-from registry.services import audit
+from registry.services import audit, gates, protection
 
 
 def move(
-    *, by: Caller, adapter: Adapter, name: str, version: AdapterVersion, reason: str, force: bool = False
+    *,
+    by: Caller,
+    adapter: Adapter,
+    name: str,
+    version: AdapterVersion,
+    reason: str,
+    force: bool = False,
+    seen: int | None = None,
 ) -> Alias | Promotion:
-    """Point `name` to `version`: 1 access, 2 state, 3 who hangs on it, 4 flip now or promise to."""
+    """Point `name` to `version`: 1 access, 2 state, 3 protection, 4 who hangs on it, 5 flip now or promise to.
+
+    `seen` is the id of the version from which the caller means to move it away.
+    """
     require(by, Act.PUBLISH, adapter.team)
     check_name(name)
     with transaction.atomic():
@@ -32,11 +44,14 @@ def move(
         version = lock_servable([version], adapter)[version.pk]
         if alias is None:
             return _create(by, adapter, name, version, reason)
-        _check_protection(by, alias)
+        if seen is not None and alias.version_id != seen:
+            raise PreconditionFailed(f"{name} was moved since you read it; read it again.", param="If-Match")
+        protection.check_role(by, alias)
         if alias.version_id == version.pk:
             _withdraw_waiting(by, alias, "the alias stays where it is")
             return alias
         if not force and has_clients(alias) and not engines.ready_for(version):
+            protection.check(by=by, alias=alias, version=version)
             return _promise(by, alias, version, reason)
         _withdraw_waiting(by, alias, f"superseded by a move to {version.address}")
         flip(by=by, alias=alias, version=version, reason=reason)
@@ -83,7 +98,8 @@ def check_servable(version: AdapterVersion, adapter: Adapter) -> None:
 
 
 def flip(*, by: Caller, alias: Alias, version: AdapterVersion, reason: str) -> None:
-    """The move itself: the old history row closed and the new one opened at one moment."""
+    """The move itself: the old history row closed and the new one opened at one moment. The alias is locked."""
+    asked = protection.enforce(by=by, alias=alias, version=version)
     now = timezone.now()
     before = alias.version
     claimed = Alias.objects.filter(pk=alias.pk, version=before, deleted_at__isnull=True).update(version=version)
@@ -100,10 +116,39 @@ def flip(*, by: Caller, alias: Alias, version: AdapterVersion, reason: str) -> N
         object_of(alias),
         team=alias.adapter.team,
         before={"version": before.number, "digest": before.manifest_id},
-        after={"version": version.number, "digest": version.manifest_id},
+        after={"version": version.number, "digest": version.manifest_id, **asked},
         reason=reason,
         at=now,
     )
+
+
+def protect(
+    *,
+    by: Caller,
+    adapter: Adapter,
+    name: str,
+    role: str | None = None,
+    gate: Sequence[Any] | None = None,
+    approvals_required: int | None = None,
+) -> Alias:
+    """What moving the alias takes from now on; None leaves a part as it is, an empty value removes it."""
+    require(by, Act.ADMIN, adapter.team)
+    given = {
+        "protected_role": role,
+        "protected_gate": None if gate is None else gates.validate(gate),
+        "approvals_required": approvals_required,
+    }
+    fields = {column: value for column, value in given.items() if value is not None}
+    with transaction.atomic():
+        alias = _living(adapter, name)
+        if alias is None:
+            raise NotFound(f"{adapter.address} has no alias '{name}'.")
+        before = {column: getattr(alias, column) for column in fields}
+        if fields:
+            Alias.objects.filter(pk=alias.pk).update(**fields)
+        audit.record(by, "alias.protect", object_of(alias), team=adapter.team, before=before, after=fields)
+        alias.refresh_from_db(fields=list(given))
+        return alias
 
 
 def delete(*, by: Caller, adapter: Adapter, name: str) -> None:
@@ -113,7 +158,7 @@ def delete(*, by: Caller, adapter: Adapter, name: str) -> None:
         alias = _living(adapter, name)
         if alias is None:
             raise NotFound(f"{adapter.address} has no alias '{name}'.")
-        _check_protection(by, alias)
+        protection.check_removal(by, alias)
         if has_clients(alias):
             raise Conflict(f"Clients are assigned to {name}; move them first.", code="alias_in_use")
         now = timezone.now()
@@ -161,14 +206,6 @@ def _create(by: Caller, adapter: Adapter, name: str, version: AdapterVersion, re
 def _open_history(by: Caller, alias: Alias, version: AdapterVersion, now: datetime, reason: str) -> None:
     actor = by.on_behalf_of or by.name
     AliasHistory.objects.create(alias=alias, version=version, valid_from=now, actor=actor, reason=reason)
-
-
-def _check_protection(by: Caller, alias: Alias) -> None:
-    if by.system or not alias.protected_role or by.user is None:
-        return
-    role = role_in(by.user, alias.adapter.team)
-    if role is None or ROLE_ORDER.index(Role(role)) < ROLE_ORDER.index(Role(alias.protected_role)):
-        raise Forbidden(f"{alias.name} is protected; it takes the role {alias.protected_role}.", code="protected")
 
 
 def _promise(by: Caller, alias: Alias, version: AdapterVersion, reason: str) -> Promotion:

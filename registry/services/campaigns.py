@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from registry.access import SYSTEM, Act, Caller, fetch, require, teams
 from registry.choices import CAMPAIGN_TRANSITIONS, CampaignState, ItemState, PromotionState, sources
-from registry.errors import Conflict, Invalid, NotFound
+from registry.errors import Conflict, Invalid, NotFound, RegistryError
 from registry.models import Adapter, AdapterVersion, Alias, BaseModel, Campaign, CampaignItem, Job, Promotion, Team
 from registry.selectors import addresses, staleness
-from registry.services import aliases, audit, gates, jobs, promotions, training
+from registry.services import aliases, audit, gates, jobs, promotions, protection, training
 
 DEFAULT_ALIAS = "production"
 OPEN_ITEMS = (ItemState.PENDING, ItemState.TRAINING, ItemState.EVALUATING)
@@ -105,7 +105,10 @@ def _stop_promoting(by: Caller, item: CampaignItem) -> None:
 
 
 def promote(*, by: Caller, campaign: Campaign, items: Sequence[str] | None = None) -> Campaign:
-    """Move the aliases of the passed items; each flips once an engine has its version."""
+    """Move the aliases of the passed items; each flips once an engine has its version.
+
+    An item whose alias is protected against the move stays passed, with the reason.
+    """
     require(by, Act.PUBLISH, campaign.team)
     with transaction.atomic():
         locked = Campaign.objects.select_for_update().get(pk=campaign.pk)
@@ -118,26 +121,29 @@ def promote(*, by: Caller, campaign: Campaign, items: Sequence[str] | None = Non
         passed = _chosen_items(locked, items)
         if not passed:
             raise Conflict("Nothing here passed its gate; end the campaign by cancel.", code="nothing_passed")
-        for item in passed:
-            if item.new is None:
-                continue
-            _promote_item(by, locked, item, item.new)
+        moved = [item for item in passed if item.new is not None and _promote_item(by, locked, item, item.new)]
         audit.record(
             by,
             "campaign.promote",
             object_of(locked),
             team=locked.team,
-            after={"promoted": [item.adapter.address for item in passed]},
+            after={"promoted": [item.adapter.address for item in moved]},
         )
     campaign.refresh_from_db()
     return campaign
 
 
-def _promote_item(by: Caller, campaign: Campaign, item: CampaignItem, version: AdapterVersion) -> None:
+def _promote_item(by: Caller, campaign: Campaign, item: CampaignItem, version: AdapterVersion) -> bool:
     reason = f"campaign {campaign.pk}: retrained on {campaign.target.address}"
-    moved = aliases.move(by=by, adapter=item.adapter, name=item.alias, version=version, reason=reason)
+    try:
+        moved = aliases.move(by=by, adapter=item.adapter, name=item.alias, version=version, reason=reason)
+    except RegistryError as error:
+        if error.code not in protection.REFUSED:
+            raise
+        move_item(by, item, ItemState.PASSED, reason=f"not promoted: {error.message}")
+        return False
     promotion = moved if isinstance(moved, Promotion) else None
-    move_item(by, item, ItemState.PROMOTING, promotion=promotion, reason="")
+    return move_item(by, item, ItemState.PROMOTING, promotion=promotion, reason="")
 
 
 def _chosen_items(campaign: Campaign, names: Sequence[str] | None) -> list[CampaignItem]:
@@ -153,7 +159,10 @@ def _chosen_items(campaign: Campaign, names: Sequence[str] | None) -> list[Campa
 
 
 def rollback(*, by: Caller, campaign: Campaign) -> Campaign:
-    """Every promoted alias back to the version it had, each once an engine has that; what waits moves no more."""
+    """Every promoted alias back to the version it had, each once an engine has that; what waits moves no more.
+
+    An item whose alias is protected against the move stays promoted, with the reason; where all are, none moves.
+    """
     with transaction.atomic():
         moved = _move(by, campaign, CampaignState.ROLLED_BACK, "rollback")
         items = _items(campaign, ItemState.PROMOTED, ItemState.PROMOTING)
@@ -163,13 +172,25 @@ def rollback(*, by: Caller, campaign: Campaign) -> Campaign:
                 allowed=[CampaignState.CANCELLED],
                 code="nothing_promoted",
             )
-        for item in items:
-            # Where the promotion waits, the alias is on the old version; moving it there cancels the wait.
-            reason = f"campaign {campaign.pk} rolled back"
-            back = aliases.move(by=by, adapter=item.adapter, name=item.alias, version=item.old, reason=reason)
-            promotion = back if isinstance(back, Promotion) else None
-            move_item(by, item, ItemState.ROLLED_BACK, promotion=promotion)
+        refused = [error for item in items if (error := _roll_back_item(by, campaign, item)) is not None]
+        if len(refused) == len(items):
+            raise refused[0]
         return moved
+
+
+def _roll_back_item(by: Caller, campaign: Campaign, item: CampaignItem) -> RegistryError | None:
+    """Where the promotion waits, the alias is on the old version; moving it there cancels the wait."""
+    reason = f"campaign {campaign.pk} rolled back"
+    try:
+        back = aliases.move(by=by, adapter=item.adapter, name=item.alias, version=item.old, reason=reason)
+    except RegistryError as error:
+        if error.code not in protection.REFUSED:
+            raise
+        move_item(by, item, ItemState(item.state), reason=f"not rolled back: {error.message}")
+        return error
+    promotion = back if isinstance(back, Promotion) else None
+    move_item(by, item, ItemState.ROLLED_BACK, promotion=promotion)
+    return None
 
 
 def _items(campaign: Campaign, *states: ItemState) -> list[CampaignItem]:

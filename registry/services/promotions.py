@@ -12,7 +12,7 @@ from registry.choices import PromotionState
 from registry.errors import Conflict, RegistryError
 from registry.models import Alias, Promotion
 from registry.selectors import engines
-from registry.services import aliases, audit
+from registry.services import aliases, audit, protection
 
 log = logging.getLogger(__name__)
 
@@ -26,25 +26,30 @@ def advance() -> int:
     for promotion in waiting:
         try:
             moved += _advance(promotion)
-        except IntegrityError:  # the others go on, and the next round sees what changed
+        except (IntegrityError, RegistryError):  # the others go on, and the next round sees what changed
             log.exception("promotion %s of %s", promotion.pk, promotion.version.address)
     return moved
 
 
 def _advance(promotion: Promotion) -> bool:
-    """1 does it make sense still, and has an engine the version 2 lock alias and version 3 look again 4 flip."""
+    """1 does it make sense still, and has an engine the version 2 lock alias and version 3 look again 4 flip.
+
+    What protects the alias is what protects it now, not when the promotion was asked for.
+    """
+    by = SYSTEM.behalf(promotion.asked_by)
     problem = engines.problem_with(promotion.version)
     if problem is None and _impossible(promotion) is None and not engines.ready_for(promotion.version):
         return False
     with transaction.atomic():
         alias = aliases.lock(Alias.objects.filter(pk=promotion.alias_id))
         problem = problem or ("the alias was deleted" if alias is None else _unservable(promotion))
+        if alias is not None and problem is None:
+            problem = protection.refusal(by=by, alias=alias, version=promotion.version)
         if alias is None or problem:
             _finish(promotion, PromotionState.FAILED, problem or "")
             return False
         if not _finish(promotion, PromotionState.DONE, "moved"):
             return False
-        by = SYSTEM.behalf(promotion.asked_by)
         aliases.flip(by=by, alias=alias, version=promotion.version, reason=promotion.reason)
         return True
 
