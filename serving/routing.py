@@ -104,7 +104,8 @@ def _by_address(client: Booked, token: ApiToken, model: str) -> Admission:
 
 def _admitted(client: Booked, assigned: Assigned | None, target: Target) -> Admission:
     if target.refusal:
-        raise NotFound(f"{target.refusal} and can't be served.", code="version_not_servable", param="model")
+        code = "version_quarantined" if target.quarantined else "version_not_servable"
+        raise NotFound(f"{target.refusal} and can't be served.", code=code, param="model")
     return Admission(
         client=client.id,
         client_address=client.address,

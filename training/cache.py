@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from registry.services import artifacts
+from registry.services import artifacts, references
 
 if TYPE_CHECKING:
     from registry.models import Manifest
@@ -21,6 +21,7 @@ def folder_of(manifest: Manifest) -> Path:
     """The manifest's files, verified when they came; a folder under its final name is always whole."""
     target = Path(settings.HOME) / "cache" / "manifests" / manifest.sha256
     if target.is_dir():
+        references.verify_folder(manifest, target)
         return target
     draft = target.with_name(f".tmp-{uuid.uuid4().hex}")
     draft.mkdir(parents=True)

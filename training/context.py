@@ -97,6 +97,11 @@ class Context:
         self.values.update(fields)
         self.pulse.report({**self.values, "device_seconds": round(self.device_seconds, 3)})
 
+    def beat(self, fields: Mapping[str, Any]) -> None:
+        """Progress and check in one, for long work outside a child."""
+        self.progress(**fields)
+        self.check()
+
     def event(self, kind: str, data: Mapping[str, Any]) -> None:
         """A line in the job's log of events."""
         jobs.event(self.attempt, kind, dict(data))

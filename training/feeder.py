@@ -26,6 +26,7 @@ from registry.services import (
     idempotency,
     jobs,
     promotions,
+    upkeep,
     workers,
 )
 from training import cache, forked, runner, tasks
@@ -106,6 +107,7 @@ PARTS: list[Callable[[], object]] = [
     Hourly(idempotency.expire),
     Hourly(forget_scratch),
     Hourly(destroy),
+    Hourly(upkeep.start_due),
 ]
 
 

@@ -21,6 +21,7 @@ NOUNS = [
     "lineage",
     "audit",
     "serving",
+    "storage",
     "receipts",
 ]
 

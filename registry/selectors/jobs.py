@@ -7,11 +7,12 @@ from typing import Any
 
 from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
 
-from registry.access import Act, Caller, fetch, require_scope, seen_teams
+from registry.access import Act, Caller, administers, fetch, require_scope, seen_teams
 from registry.choices import HELD_JOB_STATES, JobKind, JobState
 from registry.errors import NotFound
 from registry.models import AdapterVersion, Job, JobEvent, JobMetric
 
+OF_THE_STORE = (JobKind.SWEEP, JobKind.SCRUB)  # what they find is of all teams
 TRAINING = (
     "team",
     "created_by",
@@ -23,9 +24,11 @@ TRAINING = (
 
 
 def listing(by: Caller, filters: Mapping[str, Any] | None = None, *, kind: str | None = None) -> QuerySet[Job]:
-    """Jobs of the caller's teams; those of no team (base models) concern everybody."""
+    """Jobs of the caller's teams; those of no team concern everybody, or administrators if about the store."""
     require_scope(by, Act.READ)
     rows = _rows().filter(Q(team__in=seen_teams(by)) | Q(team__isnull=True))
+    if not administers(by):
+        rows = rows.exclude(team__isnull=True, kind__in=OF_THE_STORE)
     if kind:
         rows = rows.filter(kind=kind)
     columns = {"state": "state", "kind": "kind", "team": "team__slug"}
@@ -39,7 +42,7 @@ def listing(by: Caller, filters: Mapping[str, Any] | None = None, *, kind: str |
 
 def one(by: Caller, pk: int | str, *, act: Act = Act.READ, kind: str | None = None) -> Job:
     row = _rows().filter(pk=pk, **({"kind": kind} if kind else {})).first()
-    if row is None:
+    if row is None or (row.team is None and row.kind in OF_THE_STORE and not administers(by)):
         raise NotFound(f"No such job: {pk}.")
     if row.team is None:
         require_scope(by, act)

@@ -62,6 +62,10 @@ class Target:
         return f"{self.base_name}@{self.base_number}"
 
     @property
+    def quarantined(self) -> bool:
+        return self.status == VersionStatus.QUARANTINED
+
+    @property
     def refusal(self) -> str:
         """Why it can't be served; empty if it can."""
         if self.status != VersionStatus.READY:

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from django.db import transaction
+from django.db.models import Q
 
 from registry.choices import ArtifactState
 from registry.errors import Conflict, NotFound, StorageFull, Unavailable
 from registry.models import Artifact, Manifest, ManifestEntry
+from registry.services import references
 from registry.storage import Full, Missing, StoreError, artifact_key, store
 
 BLOCK = 1024 * 1024
@@ -28,10 +30,14 @@ BLOCK = 1024 * 1024
 
 @dataclass(frozen=True)
 class Stored:
-    """Bytes that lie in the store under their digest, not yet named by a committed row."""
+    """Bytes that lie in the store under their digest, not yet named by a committed row.
+
+    With a `location` they lie in that file outside the store, and stay there.
+    """
 
     sha256: str
     size: int
+    location: str = ""
 
 
 def digest_of(stream: BinaryIO) -> tuple[str, int]:
@@ -48,10 +54,13 @@ def upload(path: Path) -> Stored:
     with path.open("rb") as stream:
         sha256, size = digest_of(stream)
     artifact, _ = Artifact.objects.get_or_create(sha256=sha256, defaults={"size": size})
+    _wanted(sha256)
     key = artifact_key(sha256)
-    if artifact.state == ArtifactState.COMMITTED and _size(key) == size:
+    if artifact.state == ArtifactState.COMMITTED and not artifact.damaged_at and _size(key) == size:
         return Stored(sha256, size)
     try:
+        if artifact.damaged_at:
+            store().delete(key)  # what lies there is known to be wrong, and the right bytes have come
         store().put(key, path, sha256=sha256)
         with store().open(key) as arrived:
             there = digest_of(arrived)
@@ -62,7 +71,21 @@ def upload(path: Path) -> Stored:
     if there != (sha256, size):
         store().delete(key)
         raise Unavailable("The store returned other bytes than it was given.", code="store_corrupt", retry_after=5)
+    _wanted(sha256, right=True)
     return Stored(sha256, size)
+
+
+def _wanted(sha256: str, *, right: bool = False) -> None:
+    """Somebody has a use for the bytes: a sweep's grace begins anew. `right`: they were just verified."""
+    fields: dict[str, None] = {"marked_at": None, **({"damaged_at": None} if right else {})}
+    noted = Q(*((f"{name}__isnull", False) for name in fields), _connector=Q.OR)
+    Artifact.objects.filter(noted, pk=sha256).update(**fields)
+
+
+def refer(path: Path) -> Stored:
+    """The digest of a file that stays where it is."""
+    with path.open("rb") as stream:
+        return Stored(*digest_of(stream), location=str(path))
 
 
 def upload_folder(folder: Path) -> dict[str, Stored]:
@@ -81,11 +104,9 @@ def commit_manifest(files: Mapping[str, Stored]) -> Manifest:
         row, _ = Artifact.objects.select_for_update().get_or_create(
             sha256=stored.sha256, defaults={"size": stored.size}
         )
-        if row.state != ArtifactState.COMMITTED and _size(artifact_key(stored.sha256)) != stored.size:
-            raise Conflict(f"The bytes of {stored.sha256} are gone from the store; upload them again.")
-    Artifact.objects.filter(sha256__in=digests).exclude(state=ArtifactState.COMMITTED).update(
-        state=ArtifactState.COMMITTED
-    )
+        if row.state != ArtifactState.COMMITTED:
+            _commit(stored)
+    Artifact.objects.filter(sha256__in=digests).update(marked_at=None)
     manifest, made = Manifest.objects.get_or_create(sha256=manifest_digest(files))
     if made:
         ManifestEntry.objects.bulk_create(
@@ -93,6 +114,13 @@ def commit_manifest(files: Mapping[str, Stored]) -> Manifest:
             for path, stored in files.items()
         )
     return manifest
+
+
+def _commit(stored: Stored) -> None:
+    if not stored.location and _size(artifact_key(stored.sha256)) != stored.size:
+        raise Conflict(f"The bytes of {stored.sha256} are gone from the store; upload them again.")
+    state = ArtifactState.REFERENCED if stored.location else ArtifactState.COMMITTED
+    Artifact.objects.filter(pk=stored.sha256).update(state=state, location=stored.location)
 
 
 def manifest_digest(files: Mapping[str, Stored]) -> str:
@@ -117,8 +145,12 @@ def presigned(sha256: str, *, filename: str) -> str | None:
 
 
 def fetch_file(sha256: str, target: Path) -> None:
-    """Write an artifact to `target`, verified: temp file, hash, rename."""
+    """Write an artifact to `target`, verified: temp file, hash, rename. A referenced one becomes a link."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    location = references.location(sha256)
+    if location is not None:
+        references.link(location, target, sha256=sha256)
+        return
     temporary = target.with_name(f".tmp-{target.name}-{sha256[:8]}")
     try:
         with open_artifact(sha256) as stream, temporary.open("wb") as out:
@@ -138,6 +170,8 @@ def fetch_manifest(manifest: Manifest, folder: Path) -> Path:
     """Materialise a manifest's files below `folder`; files that are there already are hashed again."""
     for path, entry in manifest.files.items():
         target = folder / path
+        if target.is_symlink():
+            target.unlink()  # it is verified, and linked, anew
         if target.is_file():
             with target.open("rb") as present:
                 if digest_of(present)[0] == entry["sha256"]:

@@ -22,7 +22,7 @@ from registry.choices import (
     sources,
 )
 from registry.errors import Conflict
-from registry.models import AdapterVersion, DatasetVersion
+from registry.models import AdapterVersion, Artifact, DatasetVersion
 from registry.selectors import use
 from registry.services import audit, destruction
 
@@ -99,6 +99,8 @@ def _end(by: Caller, version: AdapterVersion, target: VersionStatus, reason: str
         AdapterVersion.objects.select_for_update(no_key=True).values_list("pk", flat=True).get(pk=version.pk)
         if target in (VersionStatus.ARCHIVED, VersionStatus.WITHDRAWN):
             _refuse_in_use(version, target)
+        if target == VersionStatus.READY:
+            _refuse_damaged(version)
         before = move_status(version, VERSION_TRANSITIONS, target, status_reason=reason)
         after: dict[str, Any] = {"status": target, "manifest_sha256": version.manifest_sha256}
         if target == VersionStatus.WITHDRAWN:
@@ -113,6 +115,16 @@ def _end(by: Caller, version: AdapterVersion, target: VersionStatus, reason: str
             reason=reason,
         )
     return version
+
+
+def _refuse_damaged(version: AdapterVersion) -> None:
+    damaged = Artifact.objects.filter(entries__manifest=version.manifest_id, damaged_at__isnull=False)
+    digest = damaged.values_list("sha256", flat=True).first()
+    if digest:
+        text = (
+            f"The stored bytes {digest} of {version.address} are damaged; upload the version's files again first."
+        )
+        raise Conflict(text, code="bytes_damaged")
 
 
 def _refuse_in_use(version: AdapterVersion, target: str) -> None:

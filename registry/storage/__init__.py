@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 
 from registry.storage.local import LocalStore
-from registry.storage.store import Full, Missing, Store, StoreError
+from registry.storage.store import Entry, Full, Missing, Store, StoreError
 
-__all__ = ["Full", "Missing", "Store", "StoreError", "artifact_key", "bucket", "store"]
+__all__ = ["Entry", "Full", "Missing", "Store", "StoreError", "artifact_key", "bucket", "store"]
 
 
 @cache

@@ -12,11 +12,12 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote
 
-from registry.storage.store import Full, Missing, StoreError
+from registry.storage.store import Entry, Full, Missing, StoreError
 
 PARTS = ".parts"
 HIDDEN = ".tmp-"
@@ -62,6 +63,16 @@ class LocalStore:
             hidden = path.name.startswith(HIDDEN) or key.startswith(f"{PARTS}/")
             if not hidden and path.is_file() and key.startswith(prefix):
                 yield key
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        for path in (self.root / prefix).rglob("*"):
+            try:
+                seen = path.stat()
+            except FileNotFoundError:  # a draft that became an object meanwhile
+                continue
+            if path.is_file():
+                modified = datetime.fromtimestamp(seen.st_mtime, UTC)
+                yield Entry(path.relative_to(self.root).as_posix(), seen.st_size, modified)
 
     def presign(self, key: str, *, filename: str, seconds: int) -> str | None:  # noqa: ARG002
         return None

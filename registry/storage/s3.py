@@ -15,7 +15,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from registry.storage.store import Full, Missing, StoreError
+from registry.storage.store import Entry, Full, Missing, StoreError
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -93,13 +93,17 @@ class S3Store:
             raise _translated(error, f"delete {key}") from error
 
     def keys(self, prefix: str) -> Iterator[str]:
+        for entry in self.entries(prefix):
+            yield entry.key
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self.prefix + prefix
         )
         try:
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield entry["Key"][len(self.prefix) :]
+                    yield Entry(entry["Key"][len(self.prefix) :], entry["Size"], entry["LastModified"])
         except (ClientError, BotoCoreError) as error:
             raise _translated(error, f"list {prefix or 'the bucket'}") from error
 

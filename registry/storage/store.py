@@ -8,6 +8,8 @@ is never overwritten by bytes that only claim to be the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -22,6 +24,15 @@ class Missing(StoreError):
 
 class Full(StoreError):
     """The store has no room."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What lies in the store under a key, and since when."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 class Store(Protocol):
@@ -48,6 +59,10 @@ class Store(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Every key that starts with `prefix`."""
+        ...
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """What lies below the folder `prefix`, also drafts that a killed writer left there."""
         ...
 
     def presign(self, key: str, *, filename: str, seconds: int) -> str | None:

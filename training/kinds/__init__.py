@@ -40,6 +40,8 @@ KINDS: dict[str, str] = {
     JobKind.INGEST_BASE: "training.kinds.ingest_base",
     JobKind.VALIDATE_DATASET: "training.kinds.validate_dataset",
     JobKind.VERIFY_IMPORT: "training.kinds.verify_import",
+    JobKind.SWEEP: "training.kinds.sweep",
+    JobKind.SCRUB: "training.kinds.scrub",
 }
 
 
