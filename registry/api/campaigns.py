@@ -42,13 +42,17 @@ class ItemOut(serializers.ModelSerializer[CampaignItem]):
     job = serializers.CharField(source="job_id", default=None)
     promotion = serializers.CharField(source="promotion_id", default=None)
     evaluations = serializers.SerializerMethodField()
+    note = serializers.SerializerMethodField()
 
     class Meta:
         model = CampaignItem
-        fields = ["adapter", "old", "new", "job", "evaluations", "verdict", "state", "reason", "promotion"]
+        fields = ["adapter", "old", "new", "job", "evaluations", "note", "verdict", "state", "reason", "promotion"]
 
     def get_evaluations(self, row: CampaignItem) -> dict[str, Any]:
         return selectors.evaluations(row)
+
+    def get_note(self, row: CampaignItem) -> str:
+        return selectors.note(row)
 
 
 class CampaignOut(serializers.ModelSerializer[Campaign]):

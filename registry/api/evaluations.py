@@ -7,6 +7,7 @@ from typing import Any
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,12 +16,39 @@ from registry.api.jobs import error_of
 from registry.api.views import View
 from registry.choices import JobState, Split
 from registry.models import AdapterVersion, BaseVersion, Evaluation
+from registry.recipes import checks as recipe
 from registry.selectors import addresses
 from registry.selectors import evaluations as selectors
 from registry.services import evaluations as services
 
 
-class EvaluationIn(serializers.Serializer[Any]):
+class SuiteIn(serializers.Serializer[Any]):
+    """What is asked of the versions besides their likelihood, of how many rows, in how many tokens each."""
+
+    checks = serializers.ListField(required=False, default=list)
+    max_rows = serializers.IntegerField(
+        min_value=1, max_value=recipe.MOST_ROWS, required=False, default=recipe.ROWS
+    )
+    max_tokens = serializers.IntegerField(
+        min_value=1, max_value=recipe.MOST_TOKENS, required=False, default=recipe.TOKENS
+    )
+
+    def validate_checks(self, value: list[Any]) -> list[Any]:
+        found: dict[str, list[ErrorDetail]] = {}
+        for fault in recipe.faults(value):
+            at = fault["param"].removeprefix("checks")
+            found.setdefault(at, []).append(ErrorDetail(fault["message"], fault["code"]))
+        if found:
+            raise serializers.ValidationError(found)
+        return value
+
+
+def suite_of(data: dict[str, Any] | None) -> recipe.Suite | None:
+    """The suite of what `SuiteIn` took."""
+    return recipe.suite(data["checks"], max_rows=data["max_rows"], max_tokens=data["max_tokens"]) if data else None
+
+
+class EvaluationIn(SuiteIn):
     subjects = serializers.ListField(
         child=serializers.CharField(max_length=140), allow_empty=False, max_length=200
     )
@@ -42,7 +70,7 @@ class EvaluationOut(serializers.ModelSerializer[Evaluation]):
         model = Evaluation
         fields = [
             "id", "job", "subject", "on_base", "dataset", "split", "state", "loss", "perplexity", "bits_per_byte",
-            "token_accuracy", "checks", "rows", "tokens", "error", "created_at",
+            "token_accuracy", "checks", "checked_rows", "rows", "tokens", "error", "created_at",
         ]  # fmt: skip
 
     def get_subject(self, row: Evaluation) -> str:
@@ -76,6 +104,7 @@ class Evaluations(View):
             datasets=datasets,
             split=Split(data["split"]),
             on_base=services.base_for(bases, on_base),
+            suite=suite_of(data),
         )
         results = EvaluationOut(selectors.of_job(job), many=True).data
         return self.one({**results[0], "job": str(job.pk), "state": job.state, "results": results}, 202)

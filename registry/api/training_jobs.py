@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from registry import recipes
 from registry.access import Act, Caller
 from registry.api import auth
+from registry.api.evaluations import SuiteIn, suite_of
 from registry.api.fields import SlugField
 from registry.api.jobs import error_of
 from registry.api.streams import Stream
@@ -43,6 +44,7 @@ class TrainingJobIn(serializers.Serializer[Any]):
     )
     recipe = serializers.DictField(required=False, default=dict)
     evaluation_dataset = serializers.CharField(max_length=140, required=False, allow_null=True, default=None)
+    evaluation = SuiteIn(required=False, allow_null=True, default=None)
     gate = serializers.ListField(required=False, default=list)
     promote_to = SlugField(required=False, allow_null=True, allow_blank=True, default="")
     priority = serializers.IntegerField(min_value=-100, max_value=100, required=False, default=0)
@@ -88,6 +90,7 @@ class TrainingJobOut(serializers.ModelSerializer[Job]):
     base = serializers.SerializerMethodField()
     recipe = serializers.JSONField(source="training.recipe")
     recipe_sha256 = serializers.CharField(source="training.recipe_sha256")
+    evaluation = serializers.JSONField(source="training.suite")
     gate = serializers.JSONField(source="training.gate")
     promote_to = serializers.CharField(source="training.promote_to")
     gate_result = serializers.JSONField(source="training.gate_result")
@@ -103,8 +106,8 @@ class TrainingJobOut(serializers.ModelSerializer[Job]):
         model = Job
         fields = [
             "id", "team", "state", "attempt", "queue_position", "progress", "adapter", "dataset", "base", "recipe",
-            "recipe_sha256", "gate", "gate_result", "promote_to", "result", "metrics", "cost", "error", "retry_of",
-            "priority", "deadline", "created_at", "started_at", "finished_at",
+            "recipe_sha256", "evaluation", "gate", "gate_result", "promote_to", "result", "metrics", "cost",
+            "error", "retry_of", "priority", "deadline", "created_at", "started_at", "finished_at",
         ]  # fmt: skip
 
     def get_base(self, row: Job) -> dict[str, Any]:
@@ -172,6 +175,7 @@ class TrainingJobs(View):
             base_version=base,
             recipe=data["recipe"],
             evaluation_dataset=other,
+            suite=suite_of(data["evaluation"]),
             gate=data["gate"],
             promote_to=data["promote_to"] or "",
             priority=data["priority"],

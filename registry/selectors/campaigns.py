@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 
 from registry.access import Act, Caller, teams, visible
 from registry.choices import ItemState
 from registry.models import Campaign, CampaignItem, Evaluation
+from registry.selectors.evaluations import home
 
 
 def listing(by: Caller, *, team: str = "", base_model: str = "", state: str = "") -> QuerySet[Campaign]:
@@ -21,11 +22,22 @@ def listing(by: Caller, *, team: str = "", base_model: str = "", state: str = ""
 def items(campaign: Campaign) -> QuerySet[CampaignItem]:
     return (
         campaign.items.select_related(
-            "adapter__team", "old__adapter__team", "new__adapter__team", "job", "promotion"
+            "adapter__team",
+            "old__adapter__team",
+            "old__base_version__base_model",
+            "new__adapter__team",
+            "campaign__target__base_model",
+            "job",
+            "promotion",
         )
-        .prefetch_related("evaluation_job__evaluations")
+        .defer("old__base_version__module_table", "campaign__target__module_table")
+        .prefetch_related(Prefetch("evaluation_job__evaluations", _measured_where()))
         .order_by("adapter__name")
     )
+
+
+def _measured_where() -> QuerySet[Evaluation]:
+    return Evaluation.objects.select_related("on_base__base_model").defer("on_base__module_table")
 
 
 def evaluations(item: CampaignItem) -> dict[str, Any]:
@@ -40,12 +52,26 @@ def evaluations(item: CampaignItem) -> dict[str, Any]:
     return found
 
 
+def note(item: CampaignItem) -> str:
+    """How the old version is compared, where not on the target; empty where it is."""
+    old, target = item.old, item.campaign.target
+    own = old.base_version
+    if home(old, target) == target:
+        return ""
+    loads = own.shape_fingerprint == target.shape_fingerprint
+    why = "reads other tokens than" if loads else "can't load on"
+    by = "" if own.tokenizer_sha256 == target.tokenizer_sha256 else ", by bits per byte"
+    return f"{old.address} {why} {target.address}, so it is measured on {own.address}{by}"
+
+
 def measured(row: Evaluation) -> dict[str, Any]:
     return {
+        "on_base": row.on_base.address,
         "loss": row.loss,
         "perplexity": row.perplexity,
         "bits_per_byte": row.bits_per_byte,
         "token_accuracy": row.token_accuracy,
+        "checks": row.checks,
         "rows": row.rows,
         "tokens": row.tokens,
     }

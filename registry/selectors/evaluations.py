@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db.models import Q, QuerySet
 
 from registry.access import Act, Caller, fetch, visible
-from registry.choices import HELD_JOB_STATES, JobState
+from registry.choices import HELD_JOB_STATES, JobState, VersionStatus
 from registry.errors import Conflict
-from registry.models import BaseVersion, DatasetVersion, Evaluation, Job, Manifest
+from registry.models import AdapterVersion, BaseVersion, DatasetVersion, Evaluation, Job, Manifest
 
+MEASURABLE = (VersionStatus.READY, VersionStatus.ARCHIVED)
+LIKELIHOODS = ("loss", "perplexity", "bits_per_byte", "token_accuracy")
 ROWS = (
     "adapter_version__adapter__team",
     "on_base__base_model",
@@ -50,11 +55,32 @@ def files(version: BaseVersion | DatasetVersion) -> Manifest:
     return version.manifest
 
 
+def home(version: AdapterVersion, target: BaseVersion) -> BaseVersion:
+    """Where `version` is measured against one on `target`: there, if it can load and reads the same tokens."""
+    own = version.base_version
+    loads = own.shape_fingerprint == target.shape_fingerprint
+    return target if loads and own.tokenizer_sha256 == target.tokenizer_sha256 else own
+
+
+def can_measure(version: AdapterVersion) -> bool:
+    """Whether it may be used at all."""
+    return version.status in MEASURABLE
+
+
+def standing(old: AdapterVersion, target: BaseVersion) -> dict[str, Any]:
+    """What a gate has to know of the version to beat, besides its numbers."""
+    if not can_measure(old):
+        return {}  # it can't come back, so there is nothing to beat
+    other = old.base_version.tokenizer_sha256 != target.tokenizer_sha256
+    return {"other_tokenizer": other, "unmeasured": f"{old.address} was not measured"}
+
+
 def numbers(row: Evaluation) -> dict[str, float | None]:
     """What a gate compares."""
-    return {
-        "loss": row.loss,
-        "perplexity": row.perplexity,
-        "bits_per_byte": row.bits_per_byte,
-        "token_accuracy": row.token_accuracy,
-    }
+    return compared(vars(row))
+
+
+def compared(found: Mapping[str, Any]) -> dict[str, float | None]:
+    """What a gate compares of what a child measured."""
+    checks = {f"checks.{name}": share for name, share in (found.get("checks") or {}).items()}
+    return {**checks, **{name: found.get(name) for name in LIKELIHOODS}}

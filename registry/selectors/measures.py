@@ -36,7 +36,7 @@ def sides(new: AdapterVersion, present: AdapterVersion, asked: Collection[str | 
     """What was measured of each side that is asked for: the newest numbers that stand beside those of `new`."""
     base, dataset = _base(new), judged_on(new, present)
     to_beat = "production" in asked
-    beats = to_beat and evaluations.can_measure(present, base)
+    beats = to_beat and evaluations.can_measure(present)
     places = {new: base, **({present: evaluations.home(present, base)} if beats else {})}
     bare = "base" in asked
     rows = _newest(dataset, base, places) if dataset is not None else {}

@@ -9,7 +9,12 @@ from registry.selectors import addresses
 
 def production(adapter: Adapter) -> AdapterVersion | None:
     """The version that `production` points to."""
-    rows = Alias.objects.select_related("version__base_version", "version__adapter__team", "version__manifest")
+    rows = Alias.objects.select_related(
+        "version__base_version__base_model",
+        "version__base_version__manifest",
+        "version__adapter__team",
+        "version__manifest",
+    )
     alias = rows.filter(adapter=adapter, name="production", deleted_at__isnull=True).first()
     return alias.version if alias else None
 

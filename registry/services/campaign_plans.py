@@ -7,6 +7,7 @@ from typing import Any
 from registry.access import SYSTEM, Act, Caller, require
 from registry.errors import Conflict, RegistryError
 from registry.models import Campaign, CampaignItem, DatasetVersion, TrainingSpec
+from registry.recipes.checks import Suite
 from registry.selectors import campaigns as selectors
 from registry.selectors import staleness
 from registry.services import training
@@ -48,6 +49,12 @@ def judged_on(item: CampaignItem) -> DatasetVersion:
     """The dataset whose test split decides."""
     spec = _spec(item)
     return spec.evaluation_dataset or spec.dataset_version
+
+
+def suite_of(item: CampaignItem) -> Suite | None:
+    """What is asked of the versions besides: as of the old one."""
+    kept = _spec(item).suite
+    return Suite.from_dict(kept) if kept else None
 
 
 def preview(*, by: Caller, campaign: Campaign) -> dict[str, Any]:

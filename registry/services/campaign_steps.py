@@ -11,12 +11,13 @@ import logging
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Q
 
 from registry.access import SYSTEM, Caller
 from registry.choices import CampaignState, ItemState, JobState, PromotionState, Split
 from registry.errors import RegistryError
 from registry.models import AdapterVersion, Campaign, CampaignItem, Evaluation, Job
-from registry.selectors.evaluations import numbers
+from registry.selectors import evaluations as measuring
 from registry.services import audit, campaign_plans, evaluations, gates, training
 from registry.services.campaigns import OPEN_ITEMS, alias_points_to_new, move_item, object_of
 
@@ -41,7 +42,7 @@ def advance() -> None:
 def _items(campaign: Campaign, *states: ItemState) -> list[CampaignItem]:
     rows = campaign.items.select_related(
         "adapter__team",
-        "old__base_version",
+        "old__base_version__base_model",
         "old__dataset_version__dataset__team",
         "old__job__training__evaluation_dataset",
         "old__adapter__team",
@@ -92,9 +93,10 @@ def _over_budget(campaign: Campaign) -> bool:
 
 
 def device_seconds(campaign: Campaign) -> float:
-    """What the campaign's jobs have cost so far."""
-    done = Job.objects.filter(campaign_items__campaign=campaign).values_list("cost", flat=True)
-    return sum(float(cost.get("device_seconds", 0)) for cost in done)
+    """What its training and its evaluations have used so far, those that run included."""
+    its = Q(campaign_items__campaign=campaign) | Q(campaign_evaluations__campaign=campaign)
+    used = Job.objects.filter(its).distinct().values_list("pk", "cost", "progress")
+    return sum(float((cost or progress).get("device_seconds", 0)) for _, cost, progress in used)
 
 
 def _train(by: Caller, campaign: Campaign, item: CampaignItem) -> None:
@@ -123,21 +125,22 @@ def _follow_training(by: Caller, campaign: Campaign, item: CampaignItem, job: Jo
     new = AdapterVersion.objects.get(job=job)
     if not move_item(by, item, ItemState.EVALUATING, new=new):
         return
-    subjects = [new, *([item.old] if _fits(item.old, campaign) else []), None]
-    dataset, base = campaign_plans.judged_on(item), campaign.target
+    base = campaign.target
+    subjects = [new, *([item.old] if measuring.can_measure(item.old) else []), None]
+    dataset = campaign_plans.judged_on(item)
     if evaluations.has_measured(job, subjects=subjects, dataset=dataset, base=base):
-        measuring = job  # the old version was production, so the training job has measured all three
+        evaluation = job  # the old version was production, so the training job has measured all three
     else:
-        measuring = evaluations.create(
-            by=by, subjects=subjects, datasets=[dataset], split=Split.TEST, on_base=base
+        evaluation = evaluations.create(
+            by=by,
+            subjects=subjects,
+            datasets=[dataset],
+            split=Split.TEST,
+            on_base=base,
+            suite=campaign_plans.suite_of(item),
+            at_home=[] if measuring.home(item.old, base) == base else [item.old],
         )
-    CampaignItem.objects.filter(pk=item.pk).update(evaluation_job=measuring)
-
-
-def _fits(old: AdapterVersion, campaign: Campaign) -> bool:
-    """Whether the old version can be measured on the target at all: its weights load there, and may be used."""
-    loads = old.base_version.shape_fingerprint == campaign.target.shape_fingerprint
-    return loads and old.status in evaluations.MEASURABLE
+    CampaignItem.objects.filter(pk=item.pk).update(evaluation_job=evaluation)
 
 
 def _follow_evaluation(by: Caller, campaign: Campaign, item: CampaignItem, job: Job) -> None:
@@ -146,12 +149,13 @@ def _follow_evaluation(by: Caller, campaign: Campaign, item: CampaignItem, job: 
         move_item(by, item, ItemState.FAILED, reason=words)
     if job.state != JobState.SUCCEEDED:
         return
-    rows = {row.adapter_version_id: numbers(row) for row in Evaluation.objects.filter(job=job)}
+    rows = {row.adapter_version_id: measuring.numbers(row) for row in Evaluation.objects.filter(job=job)}
     verdict = gates.judge(
         campaign.gate or DEFAULT_GATE,
         measured=rows[item.new_id],
         production=rows.get(item.old_id),
         base=rows.get(None),
+        **measuring.standing(item.old, campaign.target),
     )
     passed = bool(verdict["passed"])
     reason = "" if passed else gates.why(verdict)

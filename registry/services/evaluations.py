@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
 
 from registry.access import Act, Caller, require
-from registry.choices import DatasetStatus, JobKind, JobState, Split, VersionStatus
+from registry.choices import DatasetStatus, JobKind, JobState, Split
 from registry.errors import Conflict, Invalid
 from registry.models import AdapterVersion, BaseVersion, DatasetVersion, Evaluation, Job, Team
+from registry.recipes.checks import Suite
+from registry.selectors import evaluations as selectors
 from registry.services import jobs
 
-MEASURABLE = (VersionStatus.READY, VersionStatus.ARCHIVED)
-METRICS = ("loss", "perplexity", "bits_per_byte", "token_accuracy", "rows", "tokens")
+METRICS = ("loss", "perplexity", "bits_per_byte", "token_accuracy", "rows", "tokens", "checked_rows")
 
 
 def create(
@@ -25,21 +26,32 @@ def create(
     split: Split,
     on_base: BaseVersion | None = None,
     reading: dict[str, Any] | None = None,
+    suite: Suite | None = None,
+    at_home: Collection[AdapterVersion] = (),
 ) -> Job:
     """Queue the measuring of `subjects` (None: the bare base); without `on_base` they must share their base.
 
     `reading` (max_length, truncation, loss_on): how rows become examples; else as the first adapter's recipe.
+    `suite`: what is asked of them besides. `at_home`: those measured on their own base instead.
     """
     team = _one_team(subjects, datasets)
     require(by, Act.TRAIN, team)
     base = on_base or _one_base(subjects)
-    _check(subjects, datasets, base)
+    where = {subject: subject.base_version if subject in at_home else base for subject in subjects if subject}
+    _check(where, datasets, base)
     with transaction.atomic():
         payload = {"base_version": base.pk, "split": split, "reading": reading or _reading(subjects)}
+        payload |= {"suite": suite.as_dict()} if suite else {}
         obj = f"evaluation:{team.slug}"
         job = jobs.create(by=by, kind=JobKind.EVALUATE, team=team, payload=payload, obj=obj)
         Evaluation.objects.bulk_create(
-            Evaluation(job=job, adapter_version=subject, on_base=base, dataset_version=dataset, split=split)
+            Evaluation(
+                job=job,
+                adapter_version=subject,
+                on_base=where[subject] if subject else base,
+                dataset_version=dataset,
+                split=split,
+            )
             for dataset in datasets
             for subject in subjects
         )
@@ -63,19 +75,20 @@ def _one_base(subjects: Iterable[AdapterVersion | None]) -> BaseVersion:
 
 
 def _check(
-    subjects: Sequence[AdapterVersion | None], datasets: Iterable[DatasetVersion], base: BaseVersion
+    where: Mapping[AdapterVersion, BaseVersion], datasets: Iterable[DatasetVersion], base: BaseVersion
 ) -> None:
-    if base.manifest_id is None:
-        raise Conflict(f"{base.address} is {base.status}; it can't be loaded.", param="on_base")
     for dataset in datasets:
         if dataset.status != DatasetStatus.READY:
             raise Conflict(f"{dataset.address} is {dataset.status}, not ready.", param="datasets")
-    for subject in subjects:
-        if subject is not None and subject.status not in MEASURABLE:
+    for one in [base, *where.values()]:
+        if one.manifest_id is None:
+            raise Conflict(f"{one.address} is {one.status}; it can't be loaded.", param="on_base")
+    for subject, on_base in where.items():
+        if not selectors.can_measure(subject):
             message = f"{subject.address} is {subject.status}; what is ready or archived can be measured."
             raise Conflict(message, param="subjects", code="version_not_ready")
-        if subject is not None and subject.base_version.shape_fingerprint != base.shape_fingerprint:
-            message = f"{subject.address} can't load on {base.address}: the shapes differ."
+        if subject.base_version.shape_fingerprint != on_base.shape_fingerprint:
+            message = f"{subject.address} can't load on {on_base.address}: the shapes differ."
             raise Conflict(message, param="subjects", code="shape_differs")
 
 
@@ -96,15 +109,13 @@ def measured(job: Job, results: dict[tuple[int | None, int], dict[str, Any]]) ->
     """Write what the child measured, by (adapter version, dataset version); in the job's last transaction."""
     for row in Evaluation.objects.filter(job=job):
         found = results[row.adapter_version_id, row.dataset_version_id]
-        values = {name: found.get(name) for name in METRICS}
-        Evaluation.objects.filter(pk=row.pk).update(state=JobState.SUCCEEDED, **values)
+        Evaluation.objects.filter(pk=row.pk).update(state=JobState.SUCCEEDED, **_values(found))
 
 
 def add_measured(
     *, job: Job, subject: AdapterVersion | None, base: BaseVersion, dataset: DatasetVersion, found: dict[str, Any]
 ) -> Evaluation:
     """An evaluation that a training job made on the way; in the job's last transaction."""
-    values = {name: found.get(name) for name in METRICS}
     return Evaluation.objects.create(
         job=job,
         adapter_version=subject,
@@ -112,19 +123,22 @@ def add_measured(
         dataset_version=dataset,
         split=Split.TEST,
         state=JobState.SUCCEEDED,
-        **values,
+        **_values(found),
     )
+
+
+def _values(found: dict[str, Any]) -> dict[str, Any]:
+    return {**{name: found.get(name) for name in METRICS}, "checks": found.get("checks") or {}}
 
 
 def has_measured(
     job: Job, *, subjects: Iterable[AdapterVersion | None], dataset: DatasetVersion, base: BaseVersion
 ) -> bool:
     """Whether the job has measured each of them (None: the bare base) on the dataset's test split."""
-    rows = Evaluation.objects.filter(
-        job=job, dataset_version=dataset, on_base=base, split=Split.TEST, loss__isnull=False
-    )
-    found = set(rows.values_list("adapter_version_id", flat=True))
-    return {subject and subject.pk for subject in subjects} <= found
+    rows = Evaluation.objects.filter(job=job, dataset_version=dataset, split=Split.TEST, loss__isnull=False)
+    found = set(rows.values_list("adapter_version_id", "on_base_id"))
+    wanted = {(one.pk, selectors.home(one, base).pk) if one else (None, base.pk) for one in subjects}
+    return wanted <= found
 
 
 def base_for(named: Sequence[BaseVersion], on_base: BaseVersion | None) -> BaseVersion | None:

@@ -29,8 +29,9 @@ from registry.models import (
     Job,
     TrainingSpec,
 )
+from registry.recipes.checks import Suite
 from registry.selectors import addresses
-from registry.services import aliases, gates, jobs
+from registry.services import aliases, gates, jobs, protection
 
 BYTES_PER_TOKEN = 3.0  # before a worker has counted: a text's bytes for each token, on the small side
 
@@ -44,6 +45,7 @@ class Request:
     base_version: BaseVersion | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     evaluation_dataset: DatasetVersion | None = None
+    suite: Suite | None = None
     gate: Sequence[Mapping[str, Any]] = ()
     promote_to: str = ""
     priority: int = 0
@@ -68,10 +70,22 @@ def plan(*, by: Caller, request: Request) -> Plan:
     if request.promote_to:
         aliases.check_name(request.promote_to, param="promote_to")
         require(by, Act.PUBLISH, request.adapter.team)
+        protection.check_asking(by, request.adapter, request.promote_to)
     base = _base(request)
     _check_datasets(request)
     recipe, targets = resolve({**request.recipe, **_warm_start(request, base)}, base)
-    return Plan(request, base, recipe, targets, gates.validate(request.gate))
+    return Plan(request, base, recipe, targets, _gate(request))
+
+
+def _gate(request: Request) -> list[dict[str, Any]]:
+    """The rules, which may ask for the checks of the request's own suite and no others."""
+    rules = gates.validate(request.gate)
+    known = {check.name for check in request.suite.checks} if request.suite else set()
+    for name, at in gates.checks_named(rules).items():
+        if name not in known:
+            text = f"{at}: there is no check {name} in evaluation.checks."
+            raise Invalid(text, param=at, errors=[{"param": at, "code": "no_such_check", "message": text}])
+    return rules
 
 
 def resolve(recipe: Mapping[str, Any], base: BaseVersion) -> tuple[recipes.Recipe, list[str]]:
@@ -110,6 +124,7 @@ def submit(*, by: Caller, request: Request, retry_of: Job | None = None) -> Job:
             evaluation_dataset=request.evaluation_dataset,
             recipe=checked.recipe.as_dict(),
             recipe_sha256=checked.recipe.sha256,
+            suite=request.suite.as_dict() if request.suite else None,
             gate=checked.gate,
             promote_to=request.promote_to,
         )
@@ -134,6 +149,7 @@ def request_of(spec: TrainingSpec, **changes: Any) -> Request:
         "base_version": spec.base_version,
         "recipe": {k: v for k, v in spec.recipe.items() if v is not None},
         "evaluation_dataset": spec.evaluation_dataset,
+        "suite": Suite.from_dict(spec.suite) if spec.suite else None,
         "gate": spec.gate,
         "promote_to": spec.promote_to,
         "priority": spec.job.priority,

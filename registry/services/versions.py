@@ -10,7 +10,8 @@ from registry.access import SYSTEM
 from registry.choices import VersionStatus
 from registry.errors import RegistryError
 from registry.models import AdapterVersion, DatasetVersion, Job, TrainingSpec
-from registry.services import aliases, artifacts, audit, evaluations, gates
+from registry.selectors import evaluations as measuring
+from registry.services import aliases, artifacts, audit, evaluations, gates, jobs
 from registry.services.artifacts import Stored
 from registry.services.numbers import allot
 from registry.weights import AdapterFacts
@@ -18,7 +19,7 @@ from registry.weights import AdapterFacts
 
 @dataclass(frozen=True)
 class Trained:
-    """What the training child made and measured, by subject: "new", "base", "production" (None: not measured)."""
+    """What the training child made and measured, by subject: "new", "base", and "production" if there is one."""
 
     files: Mapping[str, Stored]
     facts: AdapterFacts
@@ -84,17 +85,20 @@ def commit_trained(*, spec: TrainingSpec, trained: Trained) -> AdapterVersion:
 def _record_measured(spec: TrainingSpec, version: AdapterVersion, trained: Trained) -> None:
     subjects = {"new": version, "base": None, "production": trained.production}
     for name, found in trained.measured.items():
-        evaluations.add_measured(
-            job=spec.job, subject=subjects[name], base=spec.base_version, dataset=judged_on(spec), found=found
-        )
+        subject, base = subjects[name], spec.base_version
+        where = measuring.home(subject, base) if subject else base
+        evaluations.add_measured(job=spec.job, subject=subject, base=where, dataset=judged_on(spec), found=found)
 
 
 def _judge(spec: TrainingSpec, trained: Trained) -> dict[str, Any]:
+    old = trained.production
+    sides = {name: measuring.compared(found) for name, found in trained.measured.items()}
     return gates.judge(
         spec.gate,
-        measured=trained.measured.get("new", {}),
-        production=trained.measured.get("production"),
-        base=trained.measured.get("base"),
+        measured=sides.get("new", {}),
+        production=sides.get("production"),
+        base=sides.get("base"),
+        **(measuring.standing(old, spec.base_version) if old else {}),
     )
 
 
@@ -105,5 +109,10 @@ def _promote(spec: TrainingSpec, version: AdapterVersion) -> str:
     try:
         moved = aliases.move(by=by, adapter=spec.adapter, name=spec.promote_to, version=version, reason=reason)
     except RegistryError as error:
+        what = {"code": error.code, "message": f"not promoted to {spec.promote_to}: {error.message}"}
+        jobs.add_event(spec.job, "warning", what)
+        obj = f"alias:{spec.adapter.address}@{spec.promote_to}"
+        after = {"version": version.number, "code": error.code}
+        audit.record(by, "promotion.refused", obj, team=spec.adapter.team, after=after, reason=error.message)
         return f"refused: {error.message}"
     return "waiting for an engine" if type(moved).__name__ == "Promotion" else "done"

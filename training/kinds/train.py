@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.choices import FailureClass
+from registry.selectors import evaluations as measuring
 from registry.selectors import training as selectors
 from registry.services import artifacts, evaluations, jobs, versions
 from registry.services.jobs import Attempt
@@ -34,7 +35,7 @@ def run(attempt: Attempt, context: Context) -> Commit:
     except WeightsError as error:
         raise JobFailure(FailureClass.INFRASTRUCTURE, error.code, error.message) from error
     files = artifacts.upload_folder(out)
-    production = _production(spec)
+    production = selectors.production(spec.adapter)
     measured = _measure(spec, context, base, out, production)
     trained = Trained(files, facts, done["probe"], measured, production)
 
@@ -141,24 +142,25 @@ def _rows(context: Context, dataset: Any, name: str) -> Path:
     return context.fetched(dataset.manifest, name) / "rows.jsonl"
 
 
-def _production(spec: TrainingSpec) -> AdapterVersion | None:
-    """The version to beat, where its weights can load on this base at all."""
-    found = selectors.production(spec.adapter)
-    fits = found and found.base_version.shape_fingerprint == spec.base_version.shape_fingerprint
-    return found if fits else None
-
-
 def _measure(
     spec: TrainingSpec, context: Context, base: Path, out: Path, production: AdapterVersion | None
 ) -> dict[str, dict[str, Any]]:
-    """Test scores by subject; nothing where the dataset is too small to have test rows."""
+    """Test scores by subject; nothing where the dataset is too small to have test rows.
+
+    A production version that can't load on this base, or reads other tokens, is measured on its own.
+    """
     dataset = versions.judged_on(spec)
     if not dataset.splits.get("test"):
         return {}
     rows = _rows(context, dataset, "judged")
-    subjects = [{"name": "new", "adapter": str(out)}, {"name": "base", "adapter": None}]
+    subjects: dict[Path, list[dict[str, Any]]] = {
+        base: [{"name": "new", "adapter": str(out)}, {"name": "base", "adapter": None}]
+    }
     if production is not None:
-        subjects.append({"name": "production", "adapter": str(context.cached(production.manifest))})
+        where = measuring.home(production, spec.base_version)
+        place = base if where == spec.base_version else context.cached(measuring.files(where))
+        one = {"name": "production", "adapter": str(context.cached(production.manifest))}
+        subjects.setdefault(place, []).append(one)
     found: dict[str, dict[str, Any]] = {}
 
     def keep(event: Event) -> None:
@@ -166,8 +168,8 @@ def _measure(
             found[event["subject"]] = event
 
     datasets = [{"name": dataset.address, "rows": str(rows), "split": "test"}]
-    reading = evaluations.reading_of(spec.recipe)
-    context.child(
-        {"task": "evaluate", "base": str(base), "subjects": subjects, "datasets": datasets, **reading}, keep
-    )
+    reading = {**evaluations.reading_of(spec.recipe), "suite": spec.suite}
+    for folder, group in subjects.items():
+        asked = {"task": "evaluate", "base": str(folder), "subjects": group, "datasets": datasets}
+        context.child({**asked, **reading}, keep)
     return found

@@ -51,20 +51,22 @@ def train(job, folder: Path, *, losses=None, production=None):
     return version
 
 
-def measure(job, *, new, old, base):
+def measure(job, *, new, old, base, bits=None):
+    """`bits`: of the new version and of the old one, per byte."""
     item_versions = {e.adapter_version_id for e in Evaluation.objects.filter(job=job)} - {None}
     newest = max(item_versions)
     attempt = jobs.claim(job.pk, owner="test")
     jobs.start(attempt)
     jobs.committing(attempt)
     losses = {pk: new if pk == newest else old for pk in item_versions} | {None: base}
+    per_byte = dict(zip([newest, *(item_versions - {newest})], bits or (), strict=False))
     found = {
-        (e.adapter_version_id, e.dataset_version_id): {"loss": losses[e.adapter_version_id]}
-        for e in job.evaluations.all()
+        (pk, dataset): {"loss": losses[pk], "bits_per_byte": per_byte.get(pk)}
+        for pk, dataset in job.evaluations.values_list("adapter_version_id", "dataset_version_id")
     }
     with transaction.atomic():
         evaluations.measured(job, found)
-        jobs.succeed(attempt, result={}, cost={})
+        jobs.succeed(attempt, result={}, cost={"device_seconds": 0.5})
 
 
 def engines_hold(*loaded):
@@ -130,9 +132,35 @@ def test_it_measures_nothing_twice(api, stale, tmp_path):
     campaign_steps.advance()
     campaign_steps.advance()
     assert not Job.objects.filter(kind="evaluate").exists()
+    assert campaign_steps.device_seconds(Campaign.objects.get()) == 1.0
     (item,) = api("alice").get(f"{CAMPAIGNS}/{campaign['id']}").json()["items"]
     assert item["state"] == "passed"
     assert {name: side["loss"] for name, side in item["evaluations"].items()} == GOOD
+
+
+def test_an_old_version_that_can_not_load_is_measured_on_its_own_base(api, stale, tmp_path):
+    make_base_version(change="shape", shape_fingerprint="6" * 64)
+    (item,) = run_to_review(api("alice"), tmp_path, **GOOD)["items"]
+    assert {name: side["on_base"] for name, side in item["evaluations"].items()} == {
+        "old": "llama@1",
+        "new": "llama@3",
+        "base": "llama@3",
+    }
+    assert item["note"] == "health/triage@1 can't load on llama@3, so it is measured on llama@1"
+    assert item["state"] == "passed"
+
+
+@pytest.mark.parametrize(("bits", "state"), [((1.0, 1.5), "passed"), ((2.0, 1.5), "refused"), (None, "refused")])
+def test_it_compares_bits_per_byte_where_the_tokenizer_changed(api, stale, tmp_path, bits, state):
+    make_base_version(change="tokenizer", tokenizer_sha256="8" * 64)
+    (item,) = run_to_review(api("alice"), tmp_path, new=1.0, old=9.0, base=3.0, bits=bits)["items"]
+    assert (item["state"], item["verdict"]["rules"][0]["metric"]) == (state, "bits_per_byte")
+    assert item["note"].endswith("so it is measured on llama@1, by bits per byte")
+
+
+def test_its_budget_counts_what_evaluations_used_too(api, stale, tmp_path):
+    run_to_review(api("alice"), tmp_path, **GOOD)
+    assert campaign_steps.device_seconds(Campaign.objects.get()) == 1.0 + 0.5
 
 
 def test_it_refuses_a_retrain_that_is_worse(api, stale, tmp_path):
@@ -224,7 +252,7 @@ def test_it_refuses_a_gate_or_recipe_that_makes_no_sense(api, stale, body, param
 
 
 def test_it_fails_one_item_that_breaks_and_goes_on(api, stale, tmp_path, monkeypatch):
-    monkeypatch.setattr(campaign_steps, "numbers", lambda row: {}["metric"])
+    monkeypatch.setattr(campaign_steps.measuring, "numbers", lambda row: {}["metric"])
     campaign = run_to_review(api("alice"), tmp_path, **GOOD)
     assert (campaign["state"], campaign["items"][0]["state"]) == ("review", "failed")
     assert "KeyError" in campaign["items"][0]["reason"]

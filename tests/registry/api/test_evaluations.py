@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from registry.choices import FailureClass
 from registry.models import Evaluation, Job
+from registry.services import evaluations as services
 from registry.services import jobs
 from tests.make import make_base_version, make_dataset_version, make_version
 
@@ -113,3 +114,38 @@ def test_it_measures_only_what_was_checked_and_is_there(api, body, world, status
     refused = post(api, {**body, "subjects": [made.address]})
     assert refused.status_code == answer
     assert answer == 202 or (refused.json()["code"], refused.json()["param"]) == ("version_not_ready", "subjects")
+
+
+RIGHT = {"name": "right", "kind": "exact"}
+
+
+def test_it_asks_what_the_suite_checks(api, body):
+    told = post(api, {**body, "checks": [RIGHT], "max_rows": 7, "max_tokens": 9}).json()
+    suite = Job.objects.get(pk=told["job"]).payload["suite"]
+    assert (suite["checks"][0]["name"], suite["max_rows"], suite["max_tokens"]) == ("right", 7, 9)
+
+
+def test_it_answers_with_the_shares_that_passed(api, body):
+    told = post(api, {**body, "checks": [RIGHT]}).json()
+    attempt = jobs.claim(int(told["job"]), owner="w")
+    found = {"loss": 1.0, "checks": {"right": 0.5}, "checked_rows": 2}
+    rows = Evaluation.objects.filter(job=attempt.job)
+    services.measured(attempt.job, {(row.adapter_version_id, row.dataset_version_id): found for row in rows})
+    one = api("bob").get(f"{PATH}/{told['id']}").json()
+    assert (one["checks"], one["checked_rows"], one["loss"]) == ({"right": 0.5}, 2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"checks": [{"name": "a", "kind": "judge"}]}, "checks[0].kind"),
+        ({"checks": [RIGHT, RIGHT]}, "checks[1].name"),
+        ({"checks": [{"name": "a", "kind": "regex", "value": "["}]}, "checks[0].value"),
+        ({"checks": [RIGHT], "max_rows": 1001}, "max_rows"),
+        ({"checks": [RIGHT], "max_tokens": 0}, "max_tokens"),
+    ],
+)
+def test_it_refuses_a_suite_that_makes_no_sense(api, body, change, param):
+    answer = post(api, {**body, **change})
+    assert (answer.status_code, [one["param"] for one in answer.json()["errors"]]) == (422, [param])
+    assert not Job.objects.exists()

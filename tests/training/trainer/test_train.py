@@ -47,6 +47,24 @@ def test_it_gives_the_same_bytes_for_the_same_seed(train_spec: Specs) -> None:
     assert stored[0] == stored[1] != stored[2]
 
 
+@pytest.mark.parametrize("train_on", ["train", "all"])
+def test_the_test_split_changes_nothing_that_training_makes(
+    train_spec: Specs, write_rows: Any, train_on: str
+) -> None:
+    """Neither what is learnt, nor which step is best, nor where a run stops early."""
+    fields = {"train_on": train_on, "keep_best": train_on == "train", "steps": 12, "validate_every": 2}
+    seen = []
+    for answer in ("it is 3", "never seen"):
+        rows = [chat(f"what is {i}", f"it is {i}") for i in range(15)]
+        held = [{**chat(f"what of {i}", answer * (1 + len(seen))), "split": "test"} for i in range(6)]
+        spec = train_spec(spec={"rows": write_rows([*rows, *held])}, early_stopping_patience=2, **fields)
+        shutil.rmtree(spec["checkpoints"], ignore_errors=True)
+        channel = Recorder()
+        done = train(spec, channel)
+        seen.append((weights(spec["out"]), losses(channel), done["validation_loss"], done["ended"], done["steps"]))
+    assert seen[0] == seen[1]
+
+
 @pytest.mark.parametrize("killed_at", range(1, 6))
 def test_it_ends_with_the_same_bytes_when_killed_and_resumed(train_spec: Specs, killed_at: int) -> None:
     fields: dict[str, Any] = {"checkpoint_seconds": 0, "dropout": 0.2, "accumulation": 2, "steps": 6}
