@@ -140,7 +140,11 @@ def invalid(detail: Any) -> RegistryError:
 def _flat(detail: Any, path: str) -> Iterator[dict[str, Any]]:
     if isinstance(detail, dict):
         for key, value in detail.items():
-            name = path if key in ("non_field_errors", "") else _joined(path, str(key))
+            name = (
+                path
+                if key in ("non_field_errors", "")
+                else _joined(path, f"[{key}]" if isinstance(key, int) else str(key))
+            )
             yield from _flat(value, name)
     elif isinstance(detail, list):
         for index, value in enumerate(detail):

@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 NOUNS = [
     "teams",
     "tokens",
+    "uploads",
     "base_models",
     "datasets",
     "adapters",

@@ -9,7 +9,8 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 
 from registry.access import SYSTEM
-from registry.services import aliases, assignments, clients
+from registry.services import aliases, assignments, clients, uploads
+from registry.services.announced import Announced
 from tests.make import make_dataset_version, make_version
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -19,7 +20,7 @@ OPERATIONS = sorted(
 )
 NAMES = {
     "team": "health", "name": "triage", "base": "llama", "number": "1", "ref": "1", "alias": "production",
-    "slot": "default", "id": "1", "user": "bob@example.org", "file": "adapter_config.json",
+    "slot": "default", "id": "1", "user": "bob@example.org", "file": "adapter_config.json", "part": "1",
 }  # fmt: skip
 ODD = [None, [[]], [{}], "x\x00", "\ud800", "a" * 5000, True, 10**400, "a/b@c"]
 BODIES = [b"", b"null", b"[1]", b"{", b"\xff\xfe", b'{"a":' * 5000]
@@ -27,6 +28,8 @@ ODD_QUERIES = ["", "x\x00", "9" * 30, "a/b@1", "9999-12-31T23:59:59-14:00"]
 GOOD = {
     "/adapters": {"team": "health", "name": "a", "vertical": "v", "base_model": "llama"},
     "/adapters/{team}/{name}/aliases/{alias}": {"version": 1},
+    "/adapters/{team}/{name}/aliases/{alias}/approvals": {"version": 1},
+    "/adapters/{team}/{name}/aliases/{alias}/protection": {"approvals_required": 1},
     "/base-models": {"name": "b"},
     "/base-models/{base}/versions": {"source": "hf://a/b"},
     "/campaigns": {"base_model": "llama"},
@@ -39,6 +42,7 @@ GOOD = {
     "/teams": {"slug": "t", "name": "T"},
     "/teams/{team}/members": {"user": "bob@example.org", "role": "viewer"},
     "/tokens": {"team": "health", "name": "t", "scopes": ["read"]},
+    "/uploads": {"team": "health", "files": [{"path": "p", "size": 1, "sha256": "a" * 64}]},
     "/training-jobs": {"adapter": "health/triage", "dataset": "health/triage@1"},
 }
 
@@ -49,6 +53,7 @@ def full(world, store):
     version = make_version(world.health)
     make_dataset_version(world.health, "triage")
     alias = aliases.move(by=SYSTEM, adapter=version.adapter, name="production", version=version, reason="")
+    uploads.create(by=SYSTEM, team=world.health, files=[Announced("p", 1, "a" * 64)])
     client = clients.create(by=SYSTEM, team=world.health, name="triage", vertical="")
     target = assignments.Target(version.adapter, alias)
     assignments.assign(by=SYSTEM, client=client, slot="default", target=target, reason="")
