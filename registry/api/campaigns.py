@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
+from registry.api.fields import DryRun
 from registry.api.views import View
 from registry.choices import CampaignState
 from registry.models import Campaign, CampaignItem
@@ -85,12 +86,15 @@ class Campaigns(View):
         filters = self.parse(Filters, request.query_params)
         return self.page(selectors.listing(self.by, **filters), CampaignOut)
 
-    @extend_schema(request=CampaignIn, responses={201: CampaignOut})
+    @extend_schema(request=CampaignIn, parameters=[DryRun], responses={200: dict[str, Any], 201: CampaignOut})
     def post(self, request: Request) -> Response:
+        query = self.parse(DryRun, request.query_params.dict())
         data = self.parse(CampaignIn)
         named = data.pop("base_model")
         base = addresses.base_model(named, param="base_model") if named else None
         adapters = [addresses.adapter(self.by, Act.READ, a, param="adapters") for a in data.pop("adapters")]
+        if query["dry_run"]:
+            return self.one(plans.dry_run(by=self.by, base_model=base, adapters=adapters, **data))
         campaign = services.create(by=self.by, base_model=base, adapters=adapters, **data)
         return self.one(CampaignOut(campaign).data, 201)
 

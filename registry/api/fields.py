@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from rest_framework import serializers
 from registry.errors import Invalid
 from registry.models import User
 from registry.models.fields import SLUG_PATTERN
+from registry.selectors.searches import Bound
 
 
 class SlugField(serializers.RegexField):
@@ -30,10 +32,83 @@ def named(text: str, param: str) -> str:
     return text
 
 
+class Repeated(serializers.ListField):
+    """A query's parameter that may be given several times; its faults bear the parameter's own name."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"required": False, "max_length": 10, **kwargs})
+
+    def run_child_validation(self, data: Any) -> Any:
+        try:
+            return super().run_child_validation(data)
+        except serializers.ValidationError as error:
+            faults = error.detail
+            raise serializers.ValidationError(
+                next(iter(faults.values())) if isinstance(faults, dict) else faults
+            ) from error
+
+
+class LabelField(serializers.RegexField):
+    """`key:value`, as a pair."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(r"^[^:]{1,63}:.{0,200}$", **kwargs)
+
+    def to_internal_value(self, data: Any) -> Any:
+        key, _, value = super().to_internal_value(data).partition(":")
+        return key, value
+
+
+BOUND = re.compile(
+    r"(loss|perplexity|bits_per_byte|token_accuracy|checks\.[a-z0-9][a-z0-9_-]{0,62})"
+    r"(<=|>=|<|>)(-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,3})?)"
+)
+
+
+class BoundField(serializers.CharField):
+    """`loss<=2.5`, as a Bound."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": 150, **kwargs})
+
+    def to_internal_value(self, data: Any) -> Any:
+        found = BOUND.fullmatch(super().to_internal_value(data))
+        if found is None or not math.isfinite(float(found[3])):
+            raise serializers.ValidationError(
+                "Write a metric, an operator and a number, such as loss<=2.5; metrics are loss, perplexity,"
+                " bits_per_byte, token_accuracy and checks.<name>, operators <=, >=, < and >."
+            )
+        return Bound(found[1], found[2], float(found[3]))
+
+
+class Searched(serializers.Serializer[Any]):
+    """The filters of adapters and of their versions; what may be repeated must all hold."""
+
+    stale = serializers.BooleanField(required=False, allow_null=True, default=None)
+    metric = Repeated(child=BoundField())
+    q = serializers.CharField(required=False, max_length=100)
+
+    def get_fields(self) -> dict[str, Any]:
+        # `label` is an attribute of every serializer, so the field can't be declared as one.
+        return {**super().get_fields(), "label": Repeated(child=LabelField())}
+
+
 class Reason(serializers.Serializer[Any]):
     """The body of acts that ask why."""
 
     reason = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
+
+
+class DryRun(serializers.Serializer[Any]):
+    """A mistyped `dry_run` must not do the thing, so that nothing else is taken."""
+
+    dry_run = serializers.BooleanField(required=False, default=False)
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = {name: ["There is no such parameter."] for name in data if name not in self.fields}
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return super().to_internal_value(data)
 
 
 def person(user: User | None) -> str | None:

@@ -11,7 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
+from registry.api.fields import Reason
 from registry.api.views import View
+from registry.models import Waiver
 from registry.selectors import addresses, lineage, staleness
 from registry.services import waivers
 
@@ -30,7 +32,12 @@ def stale_words(row: staleness.Stale) -> dict[str, Any]:
         "reasons": [staleness.words(reason) for reason in row.reasons],
         "clients": [client.address for client in row.clients],
         "waived_until": row.waived_until,
+        "waiver": waiver_words(row.waiver) if row.waiver else None,
     }
+
+
+def waiver_words(row: Waiver) -> dict[str, Any]:
+    return {"id": str(row.pk), "reason": row.reason, "until": row.until, "by": row.actor}
 
 
 class StalenessQuery(serializers.Serializer[Any]):
@@ -52,8 +59,17 @@ class Waive(View):
         adapter = addresses.adapter(self.by, Act.PUBLISH, data["adapter"], param="adapter")
         version = addresses.version_of(adapter, data["version"])
         row = waivers.waive(by=self.by, version=version, reason=data["reason"], until=data["until"])
-        body = {"adapter": adapter.address, "version": version.number, "reason": row.reason, "until": row.until}
-        return self.one(body, 201)
+        return self.one({"adapter": adapter.address, "version": version.number, **waiver_words(row)}, 201)
+
+
+class EndWaiver(View):
+    @extend_schema(request=Reason, responses={200: dict[str, Any]})
+    def post(self, request: Request, id: int) -> Response:  # noqa: A002
+        row = staleness.waiver(self.by, Act.PUBLISH, id)
+        version = row.version
+        ended = waivers.end(by=self.by, waiver=row, **self.parse(Reason))
+        body = {"adapter": version.adapter.address, "version": version.number, **waiver_words(ended)}
+        return self.one(body)
 
 
 class LineageQuery(serializers.Serializer[Any]):
@@ -81,5 +97,6 @@ def graph_words(graph: lineage.Graph) -> dict[str, Any]:
 urlpatterns = [
     path("staleness", Staleness.as_view()),
     path("staleness/waive", Waive.as_view()),
+    path("staleness/waivers/<int:id>/end", EndWaiver.as_view()),
     path("lineage", Lineage.as_view()),
 ]

@@ -25,13 +25,15 @@ class TeamIn(serializers.Serializer[Any]):
 
 
 class TeamChange(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=200)
+    name = serializers.CharField(max_length=200, required=False)
+    auto_retrain = serializers.BooleanField(required=False)
+    auto_retrain_gate = serializers.ListField(child=serializers.DictField(), required=False)
 
 
 class TeamOut(serializers.ModelSerializer[Team]):
     class Meta:
         model = Team
-        fields = ["slug", "name", "created_at"]
+        fields = ["slug", "name", "auto_retrain", "auto_retrain_gate", "created_at"]
 
 
 class MemberIn(serializers.Serializer[Any]):
@@ -86,7 +88,7 @@ class OneTeam(View):
     def patch(self, request: Request, team: str) -> Response:
         row = selectors.looked_after(self.by, Act.ADMIN, team)
         self.match(lambda: TeamOut(row).data)
-        return self.one(TeamOut(services.rename(by=self.by, team=row, **self.parse(TeamChange))).data)
+        return self.one(TeamOut(services.update(by=self.by, team=row, **self.parse(TeamChange))).data)
 
 
 class Members(View):

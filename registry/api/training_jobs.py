@@ -20,7 +20,7 @@ from registry import recipes
 from registry.access import Act, Caller
 from registry.api import auth
 from registry.api.evaluations import SuiteIn, suite_of
-from registry.api.fields import SlugField
+from registry.api.fields import DryRun, SlugField
 from registry.api.jobs import error_of
 from registry.api.streams import Stream
 from registry.api.views import View
@@ -68,18 +68,6 @@ class TrainingJobIn(serializers.Serializer[Any]):
         if found:
             raise serializers.ValidationError(found)
         return value
-
-
-class TrainingJobQuery(serializers.Serializer[Any]):
-    """A mistyped `dry_run` must not submit a job, so that nothing else is taken."""
-
-    dry_run = serializers.BooleanField(required=False, default=False)
-
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = {name: ["There is no such parameter."] for name in data if name not in self.fields}
-        if unknown:
-            raise serializers.ValidationError(unknown)
-        return super().to_internal_value(data)
 
 
 class TrainingJobOut(serializers.ModelSerializer[Job]):
@@ -149,10 +137,10 @@ class TrainingJobs(View):
         return self.page(rows, TrainingJobOut)
 
     @extend_schema(
-        request=TrainingJobIn, parameters=[TrainingJobQuery], responses={200: dict[str, Any], 202: TrainingJobOut}
+        request=TrainingJobIn, parameters=[DryRun], responses={200: dict[str, Any], 202: TrainingJobOut}
     )
     def post(self, request: Request) -> Response:
-        query = self.parse(TrainingJobQuery, request.query_params.dict())
+        query = self.parse(DryRun, request.query_params.dict())
         asked = self._request()
         if query["dry_run"]:
             return self.one(services.dry_run(by=self.by, request=asked))

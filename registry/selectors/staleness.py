@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from registry.access import Caller, visible
+from registry.access import Act, Caller, fetch, visible
 from registry.choices import BaseChange, BaseStatus, DatasetStatus, StaleReason, VersionStatus
 from registry.models import (
     Adapter,
@@ -47,7 +47,11 @@ class Stale:
     version: AdapterVersion
     reasons: list[Reason]
     clients: list[Client] = field(default_factory=list)
-    waived_until: datetime | None = None
+    waiver: Waiver | None = None
+
+    @property
+    def waived_until(self) -> datetime | None:
+        return self.waiver.until if self.waiver else None
 
 
 def that_matter() -> QuerySet[AdapterVersion]:
@@ -204,9 +208,14 @@ def clients_of(versions: Iterable[AdapterVersion]) -> dict[int, list[Client]]:
     return {pk: list(clients.values()) for pk, clients in table.items()}
 
 
-def _waivers(versions: Iterable[AdapterVersion]) -> dict[int, datetime]:
+def waiver(by: Caller, act: Act, pk: int) -> Waiver:
+    rows = Waiver.objects.select_related("version__adapter__team")
+    return fetch(by, act, rows, team="version__adapter__team", pk=pk)
+
+
+def _waivers(versions: Iterable[AdapterVersion]) -> dict[int, Waiver]:
     rows = Waiver.objects.filter(version__in=[v.pk for v in versions], until__gt=timezone.now()).order_by("until")
-    return {row.version_id: row.until for row in rows}
+    return {row.version_id: row for row in rows}
 
 
 def words(reason: Reason) -> dict[str, Any]:

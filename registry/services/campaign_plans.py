@@ -10,7 +10,7 @@ from registry.models import Campaign, CampaignItem, DatasetVersion, TrainingSpec
 from registry.recipes.checks import Suite
 from registry.selectors import campaigns as selectors
 from registry.selectors import staleness
-from registry.services import training
+from registry.services import campaigns, training
 from registry.services.training import Request
 
 
@@ -60,7 +60,15 @@ def suite_of(item: CampaignItem) -> Suite | None:
 def preview(*, by: Caller, campaign: Campaign) -> dict[str, Any]:
     """Jobs, device time, cost and clients, item by item and in all. Writes nothing."""
     require(by, Act.PUBLISH, campaign.team)
-    items = list(selectors.items(campaign).select_related("old__job__training", "old__base_version__base_model"))
+    return _summed(by, campaign, list(selectors.items(campaign)))
+
+
+def dry_run(*, by: Caller, **asked: Any) -> dict[str, Any]:
+    """The preview of a campaign that nobody made."""
+    return _summed(by, *campaigns.drafted(by=by, **asked))
+
+
+def _summed(by: Caller, campaign: Campaign, items: list[CampaignItem]) -> dict[str, Any]:
     hit = staleness.clients_of([item.old for item in items])
     lines = [_line(by, campaign, item) for item in items]
     possible = [line for line in lines if line["error"] is None]

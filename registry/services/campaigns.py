@@ -24,7 +24,18 @@ DEFAULT_ALIAS = "production"
 OPEN_ITEMS = (ItemState.PENDING, ItemState.TRAINING, ItemState.EVALUATING)
 
 
-def create(
+def create(*, by: Caller, **asked: Any) -> Campaign:
+    """A draft of what `drafted` is asked for."""
+    campaign, items = drafted(by=by, **asked)
+    with transaction.atomic():
+        campaign.save(force_insert=True)
+        CampaignItem.objects.bulk_create(items)
+        after = {"target": campaign.target.address, "adapters": [item.adapter.address for item in items]}
+        audit.record(by, "campaign.create", object_of(campaign), team=campaign.team, after=after)
+        return campaign
+
+
+def drafted(
     *,
     by: Caller,
     base_model: BaseModel | None = None,
@@ -33,8 +44,11 @@ def create(
     gate: Sequence[dict[str, Any]] = (),
     concurrency: int = 2,
     budget_device_seconds: float | None = None,
-) -> Campaign:
-    """A draft over the stale adapters of a base model, or over chosen ones. The target is the current base."""
+) -> tuple[Campaign, list[CampaignItem]]:
+    """Checked and not yet written: over the stale adapters of a base model, or over chosen ones.
+
+    The target is the base's current version.
+    """
     chosen = list(adapters) if adapters else _stale_adapters(by, base_model)
     if not chosen:
         raise Invalid(
@@ -47,28 +61,25 @@ def create(
     rules = gates.validate(gate)
     if recipe is not None:
         training.resolve(recipe, base.current)
-    with transaction.atomic():
-        campaign = Campaign.objects.create(
-            team=team,
-            base_model=base,
-            target=base.current,
-            recipe=recipe,
-            gate=rules,
-            concurrency=concurrency,
-            budget_device_seconds=budget_device_seconds,
-            created_by=by.person,
-            asked_by=by.on_behalf_of or by.name,
-        )
-        CampaignItem.objects.bulk_create(
-            CampaignItem(campaign=campaign, adapter=adapter, old=old, alias=DEFAULT_ALIAS)
-            for adapter, old in _with_current_version(chosen)
-        )
-        after = {"target": base.current.address, "adapters": [adapter.address for adapter in chosen]}
-        audit.record(by, "campaign.create", object_of(campaign), team=team, after=after)
-        return campaign
+    campaign = Campaign(
+        team=team,
+        base_model=base,
+        target=base.current,
+        recipe=recipe,
+        gate=rules,
+        concurrency=concurrency,
+        budget_device_seconds=budget_device_seconds,
+        created_by=by.person,
+        asked_by=by.on_behalf_of or by.name,
+    )
+    versions = _with_current_version(chosen)
+    return campaign, [
+        CampaignItem(campaign=campaign, adapter=adapter, old=old, alias=DEFAULT_ALIAS) for adapter, old in versions
+    ]
 
 
 def start(*, by: Caller, campaign: Campaign) -> Campaign:
+    """Let the feeder run it: a draft for the first time, a paused one from where it stands."""
     return _move(by, campaign, CampaignState.RUNNING, "start")
 
 

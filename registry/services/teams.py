@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import IntegrityError, transaction
 
 from registry.access import Act, Caller, administers, require, require_administrator
 from registry.choices import Role
 from registry.errors import Conflict, NotFound
 from registry.models import Client, Membership, Team, User
-from registry.services import audit
+from registry.services import audit, gates
 
 
 def create(*, by: Caller, slug: str, name: str) -> Team:
@@ -26,13 +28,20 @@ def create(*, by: Caller, slug: str, name: str) -> Team:
         raise Conflict(f"There is a team '{slug}' already.", param="slug", code="exists") from error
 
 
-def rename(*, by: Caller, team: Team, name: str) -> Team:
+def update(*, by: Caller, team: Team, **changes: Any) -> Team:
+    """`name`; `auto_retrain`, whether a new base version starts a campaign by itself; and that one's gate."""
     _require_owner(by, team)
+    if "auto_retrain_gate" in changes:
+        changes["auto_retrain_gate"] = gates.validate(changes["auto_retrain_gate"], param="auto_retrain_gate")
     with transaction.atomic():
-        before = {"name": team.name}
-        Team.objects.filter(pk=team.pk).update(name=name)
+        Team.objects.select_for_update().get(pk=team.pk)
         team.refresh_from_db()
-        audit.record(by, "team.update", f"team:{team.slug}", team=team, before=before, after={"name": name})
+        before = {name: getattr(team, name) for name, value in changes.items() if getattr(team, name) != value}
+        if before:
+            after = {name: changes[name] for name in before}
+            Team.objects.filter(pk=team.pk).update(**after)
+            team.refresh_from_db()
+            audit.record(by, "team.update", f"team:{team.slug}", team=team, before=before, after=after)
         return team
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry.access import Act, Caller, require
-from registry.errors import Invalid
+from registry.errors import Conflict, Invalid
 from registry.models import AdapterVersion, Waiver
 from registry.services import audit
 
@@ -31,3 +31,24 @@ def waive(*, by: Caller, version: AdapterVersion, reason: str, until: datetime) 
             reason=reason,
         )
         return row
+
+
+def end(*, by: Caller, waiver: Waiver, reason: str = "") -> Waiver:
+    """Before its time: the version is stale again, as if it had never been waived."""
+    team = waiver.version.adapter.team
+    require(by, Act.PUBLISH, team)
+    now = timezone.now()
+    with transaction.atomic():
+        if Waiver.objects.filter(pk=waiver.pk, until__gt=now).update(until=now) != 1:
+            raise Conflict(f"This waiver ended at {waiver.until.isoformat()}.", code="ended", allowed=[])
+        audit.record(
+            by,
+            "staleness.unwaive",
+            f"adapter:{waiver.version.address}",
+            team=team,
+            before={"until": waiver.until.isoformat()},
+            after={"until": now.isoformat()},
+            reason=reason,
+        )
+    waiver.refresh_from_db()
+    return waiver

@@ -133,4 +133,4 @@ def test_it_plans_for_each_base_model_that_something_is_stale_on(plethora, site)
     planned = plethora("retrain", "--stale", "--dry-run", "--json")
     assert planned.returncode == 0, planned.stderr
     assert [plan["base_model"] for plan in json.loads(planned.stdout)] == ["moved"]
-    assert site.api("GET", "/campaigns")["results"][0]["state"] == "cancelled"
+    assert site.api("GET", "/campaigns")["results"] == []
