@@ -13,14 +13,14 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.fields import Reason, SlugField, person
-from registry.api.files import UploadView, received
+from registry.api.files import FromUpload, UploadView, received
 from registry.api.jobs import error_of
 from registry.api.views import View
 from registry.choices import DatasetStatus, Split
 from registry.errors import Invalid
 from registry.models import Dataset, DatasetVersion
 from registry.selectors import datasets as selectors
-from registry.selectors import teams
+from registry.selectors import teams, uploads
 from registry.services import datasets as services
 from registry.services import version_states
 
@@ -136,12 +136,18 @@ class Versions(UploadView):
                 "type": "object",
                 "properties": {"file": {"type": "string", "format": "binary"}},
                 "required": ["file"],
-            }
+            },
+            "application/json": FromUpload,
         },
         responses={202: DatasetVersionOut},
     )
     def post(self, request: Request, team: str, name: str) -> Response:
         dataset = selectors.one(self.by, Act.TRAIN, team, name)
+        upload = self.parse(FromUpload).get("upload")
+        if upload is not None:
+            found = uploads.finished(self.by, upload, team=dataset.team)
+            version = services.add_uploaded(by=self.by, dataset=dataset, upload=found)
+            return self.one(DatasetVersionOut(version).data, 202)
         with received(request, "file") as files:
             if len(files) != 1:
                 raise Invalid("Send one file: a version comes of one.", param="file")

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 
@@ -36,6 +37,17 @@ class UploadView(View):
         if length.isdigit() and int(length) > settings.MAX_UPLOAD_BYTES + FRAME:
             raise TooLarge(f"At most {settings.MAX_UPLOAD_BYTES:,} bytes can be uploaded at once.")
         super().initial(request, *args, **kwargs)
+
+
+class FromUpload(serializers.Serializer[Any]):
+    """The id of a complete upload, in place of files in the request."""
+
+    upload = serializers.CharField(max_length=64, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "upload" in attrs and {"file", "files"} & set(self.initial_data):
+            raise serializers.ValidationError({"upload": "Send files, or the id of an upload: not both."})
+        return attrs
 
 
 @contextmanager

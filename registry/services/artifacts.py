@@ -75,6 +75,16 @@ def upload(path: Path) -> Stored:
     return Stored(sha256, size)
 
 
+def adopt(key: str, stored: Stored) -> bool:
+    """Steps 2-4 for bytes that lie in the store under `key`; False where they don't hash to that digest."""
+    Artifact.objects.get_or_create(sha256=stored.sha256, defaults={"size": stored.size})
+    _wanted(stored.sha256)
+    same = store().adopt(key, artifact_key(stored.sha256), sha256=stored.sha256)
+    if same:
+        _wanted(stored.sha256, right=True)
+    return same
+
+
 def _wanted(sha256: str, *, right: bool = False) -> None:
     """Somebody has a use for the bytes: a sweep's grace begins anew. `right`: they were just verified."""
     fields: dict[str, None] = {"marked_at": None, **({"damaged_at": None} if right else {})}

@@ -3,6 +3,7 @@
 file:///dir            below PLETHORA_BASE_ROOTS, links resolved
 s3://bucket/prefix     with the installation's own S3 credentials
 hf://org/repo@revision from the Hugging Face Hub
+upload:{id}            the files at the top of a complete upload
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from django.conf import settings
 from registry.errors import Invalid
 
 HF = re.compile(r"hf://(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[\w./-]{1,200}))?")
-FORMS = "file:///folder, s3://bucket/prefix or hf://org/repo@revision"
+FORMS = "file:///folder, s3://bucket/prefix, hf://org/repo@revision or upload:{id}"
 TAKEN = re.compile(
     r"config\.json|generation_config\.json|[\w.-]+\.safetensors|[\w.-]+\.safetensors\.index\.json|tokenizer[\w.-]*\.json"
     r"|tokenizer\.model|special_tokens_map\.json|added_tokens\.json|vocab\.json|vocab\.txt|merges\.txt|chat_template\.(json|jinja)"
@@ -34,6 +35,8 @@ def check(source: str) -> None:
         hub(source)
     elif scheme == "s3":
         bucket(source)
+    elif uploaded(source) is not None:
+        return  # whose it is and what it holds, `base_models.add_version` asks
     else:
         _refuse(f"{source[:200]!r} is no source; write {FORMS}.")
 
@@ -87,6 +90,11 @@ def hub(source: str) -> tuple[str, str | None]:
     if found is None or ".." in source:
         _refuse(f"{source[:200]!r} is no Hub address; write hf://org/repo@revision.")
     return found["repo"], found["revision"]
+
+
+def uploaded(source: str) -> str | None:
+    """The id that an upload: source names; None where it is of another kind."""
+    return source.removeprefix("upload:") if source.startswith("upload:") else None
 
 
 def bucket(source: str) -> tuple[str, str]:

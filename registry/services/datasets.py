@@ -13,10 +13,11 @@ from django.utils import timezone
 from registry.access import SYSTEM, Act, Caller, require
 from registry.choices import DATASET_TRANSITIONS, DatasetStatus, JobKind
 from registry.errors import Conflict, Invalid
-from registry.models import Dataset, DatasetTokens, DatasetVersion, Job, Team
+from registry.models import Dataset, DatasetTokens, DatasetVersion, Job, Team, Upload
 from registry.services import artifacts, audit, jobs
 from registry.services.artifacts import Stored
 from registry.services.numbers import allot
+from registry.services.uploads import content
 from registry.services.version_states import move_status
 
 ROWS = "rows.jsonl"
@@ -44,7 +45,21 @@ def add_version(*, by: Caller, dataset: Dataset, file: Path, filename: str) -> D
             param="file",
             errors=[{"param": "file", "code": "empty", "message": "The file is empty: it has no rows."}],
         )
-    stored = artifacts.upload(file)
+    return _queued(by, dataset, artifacts.upload(file), filename)
+
+
+def add_uploaded(*, by: Caller, dataset: Dataset, upload: Upload) -> DatasetVersion:
+    """The same, of the one file of a complete upload of the team, which is in the store already."""
+    require(by, Act.TRAIN, dataset.team)
+    files = content(upload)
+    if len(files) != 1:
+        text = f"Upload {upload.pk} has {len(files)} files; a version comes of one."
+        raise Invalid(text, param="upload", errors=[{"param": "upload", "code": "invalid", "message": text}])
+    ((path, stored),) = files.items()
+    return _queued(by, dataset, stored, path)
+
+
+def _queued(by: Caller, dataset: Dataset, stored: Stored, filename: str) -> DatasetVersion:
     with transaction.atomic():
         version = DatasetVersion.objects.create(
             dataset=dataset,

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 
 from registry.access import SYSTEM, Act, Caller, require
 from registry.choices import SERVABLE_BASE_STATES, VERSION_TRANSITIONS, JobKind, VersionStatus
 from registry.errors import Conflict, Invalid
-from registry.models import Adapter, AdapterVersion, BaseVersion, Job
+from registry.models import Adapter, AdapterVersion, BaseVersion, Job, Upload
 from registry.services import artifacts, audit, jobs
+from registry.services.artifacts import Stored
 from registry.services.numbers import allot
+from registry.services.uploads import content
 from registry.services.version_states import move_status
 from registry.weights import AdapterFacts
 
+F = TypeVar("F")
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 KEPT = (CONFIG, WEIGHTS)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -31,8 +34,21 @@ def create(
     """
     require(by, Act.TRAIN, adapter.team)
     _check_base(adapter, base_version)
-    chosen = chosen_files(files)
-    stored = {name: artifacts.upload(path) for name, path in chosen.items()}
+    stored = {name: artifacts.upload(path) for name, path in chosen_files(files).items()}
+    return _queued(by, adapter, base_version, stored)
+
+
+def create_uploaded(*, by: Caller, adapter: Adapter, base_version: BaseVersion, upload: Upload) -> AdapterVersion:
+    """The same, of a complete upload of the team, whose files are in the store already."""
+    require(by, Act.TRAIN, adapter.team)
+    _check_base(adapter, base_version)
+    chosen = chosen_files(content(upload), param="upload")
+    return _queued(by, adapter, base_version, chosen)
+
+
+def _queued(
+    by: Caller, adapter: Adapter, base_version: BaseVersion, stored: Mapping[str, Stored]
+) -> AdapterVersion:
     with transaction.atomic():
         version = AdapterVersion.objects.create(
             adapter=adapter,
@@ -51,7 +67,7 @@ def create(
     return version
 
 
-def chosen_files(files: Mapping[str, Path]) -> dict[str, Path]:
+def chosen_files(files: Mapping[str, F], *, param: str = "files") -> dict[str, F]:
     """The two files that make an adapter, by their names at the folder's top. Others (README.md) are left out."""
     by_name = {name.rpartition("/")[2]: path for name, path in files.items()}
     pickled = sorted(name for name in by_name if name.lower().endswith(PICKLES))
@@ -60,12 +76,15 @@ def chosen_files(files: Mapping[str, Path]) -> dict[str, Path]:
             f"{pickled[0]} is a pickle, which may run code when it is loaded; save the adapter with"
             " safe_serialization=True and upload adapter_model.safetensors.",
             "pickle_refused",
+            param,
         )
     missing = [name for name in KEPT if name not in by_name]
     if missing:
         found = ", ".join(sorted(by_name)[:10]) or "nothing"
         _refuse(
-            f"{' and '.join(missing)} is missing (found {found}); upload a PEFT folder's files.", "file_missing"
+            f"{' and '.join(missing)} is missing (found {found}); upload a PEFT folder's files.",
+            "file_missing",
+            param,
         )
     return {name: by_name[name] for name in KEPT}
 

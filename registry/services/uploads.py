@@ -165,10 +165,9 @@ def _refuse_gaps(files: list[UploadFile]) -> None:
 
 def _adopted(file: UploadFile) -> bool:
     """Put the file together and take it over under its digest; False where its bytes are others."""
-    Artifact.objects.get_or_create(sha256=file.sha256, defaults={"size": file.size})
     try:
         store().finish(file.key, file.parts_id)
-        same = store().adopt(file.key, artifact_key(file.sha256), sha256=file.sha256)
+        same = artifacts.adopt(file.key, Stored(file.sha256, file.size))
     except Missing as error:
         file.refresh_from_db()
         if file.present:  # another `complete` was first
@@ -216,7 +215,7 @@ def _committed(by: Caller, upload: Upload, files: list[UploadFile]) -> Upload:
     with transaction.atomic():
         locked = Upload.objects.select_for_update().get(pk=upload.pk)
         if locked.state == UploadState.OPEN:
-            manifest = artifacts.commit_manifest(content(files))
+            manifest = artifacts.commit_manifest(_stored(files))
             until = timezone.now() + timedelta(days=settings.UPLOAD_DAYS)
             Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN).update(
                 state=UploadState.COMPLETE, manifest=manifest, finished_at=timezone.now(), expires_at=until
@@ -229,9 +228,21 @@ def _committed(by: Caller, upload: Upload, files: list[UploadFile]) -> Upload:
     return upload
 
 
-def content(files: Iterable[UploadFile]) -> dict[str, Stored]:
-    """What versions are made of: the bytes of each file, by its path."""
+def _stored(files: Iterable[UploadFile]) -> dict[str, Stored]:
     return {file.path: Stored(file.sha256, file.size) for file in files}
+
+
+def content(upload: Upload) -> dict[str, Stored]:
+    """What versions are made of: the bytes of each file, by its path."""
+    return _stored(upload.files.all())
+
+
+def uploaded(pk: str) -> dict[str, Stored]:
+    """The content of an upload that a job was asked to use. Raises NotFound once it is over."""
+    upload = Upload.objects.filter(pk=pk, state=UploadState.COMPLETE).first()
+    if upload is None:
+        raise NotFound(f"Upload {pk} is over: its bytes were given up before they were used.", param="source")
+    return content(upload)
 
 
 # Ends ------------------------------------------------------------------------------------------------

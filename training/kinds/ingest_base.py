@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from registry.choices import FailureClass
 from registry.errors import Invalid, NotFound, Unavailable
 from registry.selectors import sources
-from registry.services import artifacts, base_models, base_sources
+from registry.services import artifacts, base_models, base_sources, uploads
 from registry.services.artifacts import Stored
 from registry.services.jobs import Attempt
 from training.context import Commit, Context, JobFailure
@@ -42,7 +42,8 @@ def _fetched(source: str, context: Context) -> Path:
     """A folder with the files that we take, and no others."""
     folder = context.scratch / "base"
     folder.mkdir()
-    fetch = {"file": _from_folder, "s3": _from_s3, "hf": _from_hub}[source.partition("://")[0]]
+    kinds = {"file": _from_folder, "s3": _from_s3, "hf": _from_hub, "upload": _from_upload}
+    fetch = kinds[source.partition(":")[0]]
     try:
         fetch(source, folder, context)
     except Invalid as error:
@@ -69,6 +70,14 @@ def _from_s3(source: str, folder: Path, context: Context) -> None:
     for name in sorted(filter(base_sources.TAKEN.fullmatch, names)):
         context.check()
         sources.fetch(*base_sources.bucket(source), name, folder / name)
+
+
+def _from_upload(source: str, folder: Path, context: Context) -> None:
+    files = uploads.uploaded(base_sources.uploaded(source) or "")
+    base_sources.check_files(set(files))
+    for name in sorted(filter(base_sources.TAKEN.fullmatch, files)):
+        context.check()
+        artifacts.fetch_file(files[name].sha256, folder / name)
 
 
 def _from_hub(source: str, folder: Path, context: Context) -> None:
