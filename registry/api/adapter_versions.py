@@ -17,19 +17,19 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.fields import Reason, person
-from registry.api.files import UploadView, download, received
+from registry.api.files import FromUpload, UploadView, download, received
 from registry.api.jobs import error_of
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import AdapterVersion, Evaluation
 from registry.selectors import adapters as selectors
-from registry.selectors import addresses, cards, stored
+from registry.selectors import addresses, cards, stored, uploads
 from registry.services import imports, version_states
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same version gives the same bytes
 
 
-class ImportIn(serializers.Serializer[Any]):
+class ImportIn(FromUpload):
     base_version = serializers.IntegerField(min_value=1, max_value=addresses.LARGEST)
 
 
@@ -162,14 +162,19 @@ class Versions(UploadView):
                     "base_version": {"type": "integer"},
                 },
                 "required": ["files", "base_version"],
-            }
+            },
+            "application/json": ImportIn,
         },
         responses={202: AdapterVersionOut},
     )
     def post(self, request: Request, team: str, name: str) -> Response:
         adapter = selectors.one(self.by, Act.TRAIN, team, name)
-        number = self.parse(ImportIn)["base_version"]
-        base = addresses.base_version(f"{adapter.base_model.name}@{number}", param="base_version")
+        data = self.parse(ImportIn)
+        base = addresses.base_version(f"{adapter.base_model.name}@{data['base_version']}", param="base_version")
+        if "upload" in data:
+            found = uploads.finished(self.by, data["upload"], team=adapter.team)
+            made = imports.create_uploaded(by=self.by, adapter=adapter, base_version=base, upload=found)
+            return self.one(_words(self, Act.TRAIN, made), 202)
         with received(request, "files") as files:
             made = imports.create(by=self.by, adapter=adapter, base_version=base, files=files)
         return self.one(_words(self, Act.TRAIN, made), 202)

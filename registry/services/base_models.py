@@ -13,10 +13,11 @@ from registry.choices import BASE_TRANSITIONS, BaseChange, BaseStatus, JobKind
 from registry.errors import Conflict
 from registry.models import BaseModel, BaseVersion, Job
 from registry.selectors import base_models as selectors
-from registry.selectors import use
+from registry.selectors import uploads, use
 from registry.services import artifacts, audit, base_sources, jobs
 from registry.services.artifacts import Stored
 from registry.services.numbers import allot
+from registry.services.uploads import content
 from registry.services.version_states import move_status
 
 
@@ -51,6 +52,9 @@ def add_version(*, by: Caller, base: BaseModel, source: str, note: str = "") -> 
     """A numbered version that a job fills from `source`. Raises Invalid where that names nothing we may read."""
     require_administrator(by)
     base_sources.check(source)
+    upload = base_sources.uploaded(source)
+    if upload is not None:
+        base_sources.check_files(set(content(uploads.finished(by, upload, param="source"))))
     with transaction.atomic():
         version = BaseVersion.objects.create(
             base_model=base, number=allot(base), source=source, note=note, created_by=by.person

@@ -24,7 +24,7 @@ from registry.choices import (
 from registry.errors import Conflict
 from registry.models import AdapterVersion, Artifact, DatasetVersion
 from registry.selectors import use
-from registry.services import audit, destruction
+from registry.services import audit, destruction, uploads
 
 
 def move_status(row: Any, transitions: Transitions, target: str, **fields: Any) -> str:
@@ -60,6 +60,7 @@ def _end_dataset(by: Caller, version: DatasetVersion, target: DatasetStatus, rea
         before = move_status(version, DATASET_TRANSITIONS, target, status_reason=reason, status_at=at)
         after: dict[str, Any] = {"status": target, "sha256": version.sha256}
         if target == DatasetStatus.WITHDRAWN:
+            uploads.let_go([version.source, version.manifest], team=version.dataset.team, reason=reason)
             after["destroyed"] = destruction.condemn([version.source, version.manifest])
         audit.record(
             by,
@@ -104,6 +105,7 @@ def _end(by: Caller, version: AdapterVersion, target: VersionStatus, reason: str
         before = move_status(version, VERSION_TRANSITIONS, target, status_reason=reason)
         after: dict[str, Any] = {"status": target, "manifest_sha256": version.manifest_sha256}
         if target == VersionStatus.WITHDRAWN:
+            uploads.let_go([version.manifest], team=version.adapter.team, reason=reason)
             after["destroyed"] = destruction.condemn([version.manifest])
         audit.record(
             by,
