@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
 
 from registry.access import Act
-from registry.choices import CampaignState
+from registry.choices import CampaignState, ItemState
 from registry.dashboard.callers import act, caller, page, paged
 from registry.errors import Invalid
 from registry.selectors import base_models, drafts, overview, rights, staleness
 from registry.selectors import campaigns as selectors
 from registry.services import campaign_plans
 from registry.services import campaigns as services
+
+if TYPE_CHECKING:
+    from registry.models import Campaign, CampaignItem
 
 BETTER_THAN_OLD = [{"metric": "loss", "op": "<=", "relative_to": "production"}]
 ACTS = {
@@ -34,7 +39,7 @@ OFFERED = {
     CampaignState.DRAFT: ("start", "cancel"),
     CampaignState.RUNNING: ("pause", "cancel"),
     CampaignState.PAUSED: ("start", "cancel"),
-    CampaignState.REVIEW: ("promote", "cancel"),
+    CampaignState.REVIEW: ("promote", "rollback", "cancel"),
     CampaignState.COMPLETED: ("rollback",),
 }
 
@@ -58,13 +63,14 @@ def listing(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     by = caller(request)
     campaign = services.get(by, Act.READ, pk)
-    offered = OFFERED.get(CampaignState(campaign.state), ())
+    items = list(selectors.items(campaign))
+    offered = _offered(campaign, items)
     may = by.administrator or selectors.may_publish(by, campaign)
     draft = campaign.state == CampaignState.DRAFT
     moving = campaign.state in MOVING
     context = {
         "campaign": campaign,
-        "items": [(item, selectors.evaluations(item)) for item in selectors.items(campaign)],
+        "items": [(item, selectors.evaluations(item), selectors.note(item)) for item in items],
         "offered": offered if may else (),
         "plan": campaign_plans.preview(by=by, campaign=campaign) if draft and may else None,
         "moving": moving,
@@ -75,6 +81,17 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     if campaign.state != request.GET.get("was", campaign.state):
         answer["HX-Refresh"] = "true"  # its badge and its buttons stand outside the island
     return answer
+
+
+def _offered(campaign: Campaign, items: list[CampaignItem]) -> tuple[str, ...]:
+    """What its state allows; in review no promotion where nothing passed, and no way back where nothing moved."""
+    offered = OFFERED.get(CampaignState(campaign.state), ())
+    if campaign.state != CampaignState.REVIEW:
+        return offered
+    states = {item.state for item in items}
+    missing = set() if ItemState.PASSED in states else {"promote"}
+    missing |= set() if states & {ItemState.PROMOTING, ItemState.PROMOTED} else {"rollback"}
+    return tuple(word for word in offered if word not in missing)
 
 
 @act

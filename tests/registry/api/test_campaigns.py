@@ -2,94 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from django.db import transaction
-from django.utils import timezone
 
 from registry.access import SYSTEM
-from registry.models import AuditEvent, Campaign, Evaluation, Job, Promotion, ServingInstance, TrainingSpec
-from registry.services import aliases, artifacts, campaign_steps, evaluations, jobs, promotions, training, versions
-from registry.services.versions import Trained
-from registry.weights import check_adapter
-from tests.make import adapter_files, make_adapter, make_base_version, make_dataset_version
+from registry.models import AuditEvent, Campaign, DatasetVersion, Job, Promotion, TrainingSpec
+from registry.services import aliases, campaign_steps, jobs, promotions, training
+from tests.make import make_adapter, make_base_version
+from tests.registry.campaigns import CAMPAIGNS, GOOD, RECIPE, engines_hold, measure, run_to_review, train
 from tests.world import token
-
-CAMPAIGNS = "/api/v1/campaigns"
-RECIPE = {"rank": 2, "alpha": 4, "steps": 2, "max_length": 32, "targets": ["q_proj"]}
-
-
-@pytest.fixture
-def stale(world, store, tmp_path):
-    """health/triage@1, trained on base 1 by a job, aliased; base 2 is current."""
-    base, dataset = make_base_version(), make_dataset_version(world.health)
-    adapter = make_adapter(world.health, base=base)
-    request = training.Request(adapter=adapter, dataset=dataset, recipe=RECIPE, promote_to="production")
-    train(training.submit(by=SYSTEM, request=request), tmp_path)
-    make_base_version(change="weights")
-    return adapter
-
-
-def train(job, folder: Path, *, losses=None, production=None):
-    """End a training job as its worker would: real files, given measurements."""
-    target = folder / f"adapter-{job.pk}"
-    target.mkdir()
-    for name, content in adapter_files(seed=100 + job.pk).items():
-        (target / name).write_bytes(content)
-    spec = versions.spec_of(job)
-    facts = check_adapter(target, spec.base_version.module_table)
-    files = artifacts.upload_folder(target)
-    measured = {name: {"loss": loss} for name, loss in (losses or {}).items()}
-    attempt = jobs.claim(job.pk, owner="test")
-    jobs.start(attempt)
-    assert jobs.committing(attempt)
-    trained = Trained(files, facts, {"prompt": [1]}, measured, production)
-    with transaction.atomic():
-        version = versions.commit_trained(spec=spec, trained=trained)
-        jobs.succeed(attempt, result={"version": version.number}, cost={"device_seconds": 1.0})
-    return version
-
-
-def measure(job, *, new, old, base, bits=None):
-    """`bits`: of the new version and of the old one, per byte."""
-    item_versions = {e.adapter_version_id for e in Evaluation.objects.filter(job=job)} - {None}
-    newest = max(item_versions)
-    attempt = jobs.claim(job.pk, owner="test")
-    jobs.start(attempt)
-    jobs.committing(attempt)
-    losses = {pk: new if pk == newest else old for pk in item_versions} | {None: base}
-    per_byte = dict(zip([newest, *(item_versions - {newest})], bits or (), strict=False))
-    found = {
-        (pk, dataset): {"loss": losses[pk], "bits_per_byte": per_byte.get(pk)}
-        for pk, dataset in job.evaluations.values_list("adapter_version_id", "dataset_version_id")
-    }
-    with transaction.atomic():
-        evaluations.measured(job, found)
-        jobs.succeed(attempt, result={}, cost={"device_seconds": 0.5})
-
-
-def engines_hold(*loaded):
-    for version in loaded:
-        entry = {"version": version.pk, "address": version.address, "digest": version.manifest_id}
-        ServingInstance.objects.update_or_create(
-            url=f"http://127.0.0.1:{version.pk}",
-            defaults={"base_version": version.base_version, "loaded": [entry], "last_tick": timezone.now()},
-        )
-
-
-def run_to_review(client, folder, **losses):
-    campaign = client.post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
-    client.post(f"{CAMPAIGNS}/{campaign['id']}/start")
-    campaign_steps.advance()
-    train(Job.objects.get(state="queued", kind="train"), folder)
-    campaign_steps.advance()
-    measure(Job.objects.get(state="queued", kind="evaluate"), **losses)
-    campaign_steps.advance()
-    return client.get(f"{CAMPAIGNS}/{campaign['id']}").json()
-
-
-GOOD = {"new": 1.0, "old": 2.0, "base": 3.0}
 
 
 def test_it_drafts_what_is_stale(api, stale):
@@ -105,6 +25,71 @@ def test_it_previews_without_writing(api, stale):
     preview = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/preview").json()
     assert (preview["jobs"], preview["target"]) == (1, "llama@2")
     assert Job.objects.count() == before
+
+
+def test_a_dry_run_answers_with_the_preview_and_writes_nothing(api, stale):
+    planned = api("alice").post(f"{CAMPAIGNS}?dry_run=true", {"base_model": "llama"}, format="json")
+    assert (planned.status_code, planned.json()["jobs"], planned.json()["target"]) == (200, 1, "llama@2")
+    assert not Campaign.objects.exists()
+    made = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    assert api("alice").post(f"{CAMPAIGNS}/{made['id']}/preview").json() == planned.json()
+
+
+@pytest.mark.parametrize(("query", "status"), [("dry_run=maybe", 422), ("dryrun=true", 422)])
+def test_a_mistyped_dry_run_makes_no_campaign(api, stale, query, status):
+    assert api("alice").post(f"{CAMPAIGNS}?{query}", {"base_model": "llama"}, format="json").status_code == status
+    assert not Campaign.objects.exists()
+
+
+@pytest.mark.parametrize(("who", "status"), [("bob", 422), ("charlie", 422)])
+def test_a_dry_run_shows_nobody_elses_adapters(api, stale, who, status):
+    asked = api(who).post(f"{CAMPAIGNS}?dry_run=true", {"base_model": "llama"}, format="json")
+    assert (asked.status_code, asked.json()["code"]) == (status, "nothing_stale")
+
+
+def test_it_goes_on_where_it_was_paused(api, stale, tmp_path):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    at = f"{CAMPAIGNS}/{campaign['id']}"
+    api("alice").post(f"{at}/start")
+    campaign_steps.advance()
+    assert api("alice").post(f"{at}/pause").json()["state"] == "paused"
+    train(Job.objects.get(state="queued", kind="train"), tmp_path)
+    campaign_steps.advance()
+    assert api("alice").get(at).json()["items"][0]["state"] == "evaluating"
+    measure(Job.objects.get(state="queued", kind="evaluate"), **GOOD)
+    campaign_steps.advance()
+    assert api("alice").get(at).json()["state"] == "paused"
+    api("alice").post(f"{at}/start")
+    campaign_steps.advance()
+    assert api("alice").get(at).json()["state"] == "review"
+
+
+def test_nothing_begins_while_it_is_paused(api, stale):
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    at = f"{CAMPAIGNS}/{campaign['id']}"
+    for step in ("start", "pause"):
+        api("alice").post(f"{at}/{step}")
+    campaign_steps.advance()
+    assert not Job.objects.filter(state="queued").exists()
+    api("alice").post(f"{at}/start")
+    campaign_steps.advance()
+    assert Job.objects.filter(state="queued").count() == 1
+
+
+def test_it_trains_no_more_at_once_than_it_may(api, stale, world, tmp_path):
+    for name in ("coding", "intake"):
+        adapter = make_adapter(world.health, name, base=stale.versions.get().base_version)
+        data = DatasetVersion.objects.get()
+        base = stale.versions.get().base_version
+        asked = training.Request(adapter=adapter, dataset=data, base_version=base, recipe=RECIPE)
+        train(training.submit(by=SYSTEM, request=asked), tmp_path)
+    body = {"base_model": "llama", "concurrency": 2}
+    campaign = api("alice").post(CAMPAIGNS, body, format="json").json()
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    for _ in range(3):
+        campaign_steps.advance()
+    states = [item["state"] for item in api("alice").get(f"{CAMPAIGNS}/{campaign['id']}").json()["items"]]
+    assert sorted(states) == ["pending", "training", "training"]
 
 
 def test_it_retrains_with_the_old_recipe_on_the_current_base(api, stale):

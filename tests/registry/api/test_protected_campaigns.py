@@ -10,7 +10,7 @@ from registry.choices import Role
 from registry.models import Alias, AuditEvent, JobEvent, TrainingSpec
 from registry.services import aliases, approvals, campaign_steps, promotions, teams, training
 from tests.registry.api import test_campaigns
-from tests.registry.api.test_campaigns import CAMPAIGNS, GOOD, RECIPE, engines_hold, run_to_review, train
+from tests.registry.campaigns import CAMPAIGNS, GOOD, RECIPE, engines_hold, run_to_review, train
 
 stale = test_campaigns.stale
 promoting = test_campaigns.promoting

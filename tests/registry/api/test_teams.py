@@ -94,3 +94,29 @@ def test_it_tells_an_administrator_its_own_team(api, world):
     client = api(None)
     client.force_login(world.admin)
     assert client.get("/api/v1/me").json()["team"] == "health"
+
+
+def test_its_owner_lets_a_new_base_retrain_by_itself(api):
+    rule = {"metric": "loss", "op": "<=", "relative_to": "production"}
+    body = {"auto_retrain": True, "auto_retrain_gate": [rule]}
+    changed = api("alice").patch("/api/v1/teams/health", body, format="json").json()
+    assert (changed["auto_retrain"], changed["auto_retrain_gate"], changed["name"]) == (True, [rule], "Health")
+    event = AuditEvent.objects.get(action="team.update")
+    assert (event.before["auto_retrain"], event.after["auto_retrain"]) == (False, True)
+
+
+@pytest.mark.parametrize(("who", "status"), [("bob", 403), ("erin", 403), ("charlie", 404)])
+def test_nobody_else_does(api, who, status):
+    answer = api(who).patch("/api/v1/teams/health", {"auto_retrain": True}, format="json")
+    assert answer.status_code == status
+
+
+def test_it_refuses_a_gate_that_makes_no_sense(api):
+    body = {"auto_retrain_gate": [{"metric": "beauty", "op": "<=", "value": 1}]}
+    answer = api("alice").patch("/api/v1/teams/health", body, format="json")
+    assert (answer.status_code, answer.json()["param"]) == (422, "auto_retrain_gate[0].metric")
+
+
+def test_a_change_of_nothing_is_not_recorded(api):
+    assert api("alice").patch("/api/v1/teams/health", {"name": "Health"}, format="json").status_code == 200
+    assert not AuditEvent.objects.filter(action="team.update").exists()
