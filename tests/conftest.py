@@ -6,13 +6,43 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rest_framework.test import APIClient
+from xdist.scheduler.loadfile import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.world import World, build
 
+# Minutes, not seconds: begun last, one of them would run alone at the end. (xdist is told to keep the order.)
+LONG = (
+    "journeys/test_demo.py",
+    "stack/",
+    "journeys/test_up.py",
+    "browser/",
+    "training/test_worker.py",
+)
+WHOLE = ("tests/stack/", "tests/client/")
 SHARED = Path(os.environ.get("PLETHORA_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist tells mypy nothing
+    """A process of the run takes whole files; some folders whole, since each process would start their servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in WHOLE if nodeid.startswith(folder)), nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        return next((i for i, long in enumerate(LONG) if path.startswith(long)), len(LONG))
+
+    items.sort(key=place)
 
 
 @pytest.fixture

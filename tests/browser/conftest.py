@@ -18,6 +18,7 @@ import pytest
 
 from config.homes import free_port
 from tests.config.waiting import ROOT, eventually
+from tests.template import copy_into
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
 FLAGS = [
@@ -61,6 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PYTHONWARNINGS": "ignore",
     }
+    copy_into(home)
     command = [sys.executable, "-m", "tests.browser.seed"]
     made = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert made.returncode == 0, made.stderr

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Site, sign_in, strict
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 PAGES = (
     "/", "/adapters", "/adapters?stale=1", "/adapters?q=nothing-like-it", "/adapters/{adapter}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from client.cli import app
 from tests.config.waiting import ROOT
 from tests.serving.installation import Installation, end, install
 
 Plethora = Callable[..., "subprocess.CompletedProcess[str]"]
+SETTINGS = ("PLETHORA_URL", "PLETHORA_TOKEN")
 
 
 @pytest.fixture(scope="session")
@@ -39,16 +41,18 @@ def jobs(site: Installation) -> dict[str, str]:
 
 
 @pytest.fixture
-def signed_out(site: Installation, tmp_path: Path) -> Plethora:
-    """`plethora words...` with a configuration folder of its own and nothing in the environment."""
+def signed_out(site: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plethora:
+    """`plethora words...` with a configuration folder of its own and nothing in the environment.
+
+    In this process: another one would spend most of its time on imports. What needs a terminal or a signal starts
+    one all the same.
+    """
 
     def run(*words: str, stdin: str = "", cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("PLETHORA_")}
-        own = {**clean, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path), **env}
-        command = [sys.executable, "-m", "client", *words]
-        return subprocess.run(
-            command, env=own, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=60, check=False
-        )
+        monkeypatch.chdir(cwd)
+        own = {**dict.fromkeys(SETTINGS), "XDG_CONFIG_HOME": str(tmp_path), **env}
+        done = CliRunner().invoke(app, words, input=stdin, env=own, catch_exceptions=False, prog_name="plethora")
+        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
     return run
 

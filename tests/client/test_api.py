@@ -10,8 +10,6 @@ import pytest
 from client import ApiError, Client, Unreachable
 from tests.serving.installation import end, install
 
-pytestmark = pytest.mark.xdist_group("client")
-
 
 @pytest.fixture
 def client(site):

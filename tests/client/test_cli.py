@@ -17,8 +17,6 @@ from typer.main import get_command
 from client.cli import app
 from tests.config.waiting import ROOT
 
-pytestmark = pytest.mark.xdist_group("client")
-
 
 def test_it_says_who_one_is(site, plethora):
     shown = plethora("whoami", "--json")

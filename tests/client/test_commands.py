@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-pytestmark = [pytest.mark.xdist_group("client"), pytest.mark.usefixtures("jobs")]
+pytestmark = pytest.mark.usefixtures("jobs")
 
 
 @pytest.fixture

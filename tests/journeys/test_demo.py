@@ -15,7 +15,6 @@ import pytest
 from config.homes import free_port
 from tests.config.waiting import ROOT, eventually
 
-pytestmark = pytest.mark.xdist_group("journeys")
 LIMIT = 540.0  # seconds, on a loaded machine; about a minute and a half on an idle one
 
 

@@ -15,6 +15,7 @@ import httpx
 
 from config.homes import free_port
 from tests.config.waiting import ROOT, eventually
+from tests.template import copy_into
 
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
 
@@ -82,6 +83,7 @@ class Installation:
 
 def install(home: Path, **wish: Any) -> Installation:
     """A migrated, seeded installation; nothing of it runs yet."""
+    copy_into(home)
     ports = free_port(), free_port()
     env = {
         **os.environ,

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.fixtures import embedded, on_stack, place, running, sqlite_template, stack, template
+from tests.stack.fixtures import embedded, on_stack, place, running, stack, template
 
-__all__ = ["embedded", "on_stack", "place", "running", "sqlite_template", "stack", "template"]
+__all__ = ["embedded", "on_stack", "place", "running", "stack", "template"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.xdist_group("stack"))

@@ -6,9 +6,6 @@ A place is shared with other processes and threads: what a test commits there, a
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +20,7 @@ from django.db import connections
 from config import env as environment
 from config.stack import StackAddresses, start
 from config.supervisor import Supervisor
-from tests.config.waiting import ROOT
+from tests.template import copy_into, migrate
 
 
 @dataclass(frozen=True)
@@ -59,16 +56,9 @@ def stack(running: Running) -> StackAddresses:
 def template(stack: StackAddresses, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of a migrated PostgreSQL database that the others are copies of."""
     ask_postgres(stack, "CREATE DATABASE template_plethora")
-    migrate({**stack.env, "DATABASE_URL": url_of(stack, "template_plethora")}, tmp_path_factory.mktemp("template"))
+    env = {**stack.env, "DATABASE_URL": url_of(stack, "template_plethora")}
+    migrate(tmp_path_factory.mktemp("template"), env)
     return "template_plethora"
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file that the others are copies of."""
-    home = tmp_path_factory.mktemp("sqlite")
-    migrate({}, home)
-    return home / "plethora.sqlite3"
 
 
 @pytest.fixture
@@ -88,10 +78,9 @@ def on_stack(
 
 
 @pytest.fixture
-def embedded(sqlite_template: Path, tmp_path: Path, settings: Any, django_db_blocker: Any) -> Iterator[Place]:
+def embedded(tmp_path: Path, settings: Any, django_db_blocker: Any) -> Iterator[Place]:
     """A SQLite file and the local disk, empty; this process is on them too."""
-    target = tmp_path / "plethora.sqlite3"
-    shutil.copyfile(sqlite_template, target)
+    target = copy_into(tmp_path)
     env = {"DATABASE_URL": f"sqlite:///{target}", "PLETHORA_STORE": (tmp_path / "store").as_uri()}
     yield from _entered(Place("embedded", tmp_path, env), settings, django_db_blocker)
 
@@ -140,9 +129,3 @@ def ask_postgres(stack: StackAddresses, statement: str) -> None:
 
 def url_of(stack: StackAddresses, name: str) -> str:
     return stack.database_url.rsplit("/", 1)[0] + f"/{name}"
-
-
-def migrate(env: dict[str, str], home: Path) -> None:
-    command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity=0"]
-    whole = {**os.environ, **env, "PLETHORA_HOME": str(home)}
-    subprocess.run(command, env=whole, check=True, capture_output=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
+from tests.template import copy_into
 from tests.training.site import LEASE, Site, database, facts_of
 
 
@@ -22,15 +21,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return folder, facts_of(folder)
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Path:
-    """An empty database file with every table and trigger."""
-    path = tmp_path_factory.mktemp("migrated") / "plethora.sqlite3"
-    with django_db_blocker.unblock(), database(path):
-        call_command("migrate", verbosity=0)
-    return path
-
-
 @pytest.fixture
 def home(tmp_path: Path, settings: Any, store: Path) -> Path:
     """Where this process and its workers keep their files."""
@@ -40,7 +30,6 @@ def home(tmp_path: Path, settings: Any, store: Path) -> Path:
 
 
 @pytest.fixture
-def site(home: Path, tiny: tuple[Path, dict[str, Any]], migrated: Path, django_db_blocker: Any) -> Iterator[Site]:
-    shutil.copyfile(migrated, home / "plethora.sqlite3")
-    with django_db_blocker.unblock(), database(home / "plethora.sqlite3"):
+def site(home: Path, tiny: tuple[Path, dict[str, Any]], django_db_blocker: Any) -> Iterator[Site]:
+    with django_db_blocker.unblock(), database(copy_into(home)):
         yield Site(home, *tiny)
