@@ -34,6 +34,13 @@ def quantize_nf4(model: nn.Module, names: Sequence[str], *, dtype: torch.dtype =
         model.set_submodule(name, _nf4(cast(nn.Linear, modules[name]), dtype))
 
 
+def round_to_nf4(linear: nn.Linear) -> None:
+    """Give a dense linear, in place, the weight that its 4-bit self stands for: what LoRA on that one sees."""
+    quantized = _nf4(linear, linear.weight.dtype)
+    with torch.no_grad():
+        linear.weight.copy_(dense_weight(quantized, linear.weight.dtype))
+
+
 def is_quantized(linear: nn.Linear) -> bool:
     """Whether `linear` holds its weight in 4 bits."""
     return getattr(linear.weight, "quant_state", None) is not None

@@ -13,6 +13,7 @@ NOUNS = [
     "datasets",
     "adapters",
     "adapter_versions",
+    "merged",
     "aliases",
     "jobs",
     "training_jobs",

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from registry.choices import ArtifactState
-from registry.models import Artifact, Manifest, ManifestEntry
+from registry.models import AdapterVersion, Artifact, Manifest, ManifestEntry, MergedModel
 from registry.selectors import holding
 from registry.storage import StoreError, artifact_key, store
 
@@ -32,6 +32,14 @@ def condemn(manifests: Iterable[Manifest | None]) -> list[str]:
     Artifact.objects.filter(sha256__in=digests).update(state=ArtifactState.DESTROYED)
     transaction.on_commit(lambda: carry_out(digests))
     return digests
+
+
+def unmerge(version: AdapterVersion) -> list[Manifest]:
+    """Give up the version's merged model; the files that it held, if it was made already."""
+    rows = list(MergedModel.objects.select_for_update().filter(version=version))
+    manifests = [row.manifest for row in rows if row.manifest is not None]
+    MergedModel.objects.filter(version=version).delete()
+    return manifests
 
 
 def carry_out(digests: Iterable[str]) -> int:

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from registry.access import SYSTEM
 from registry.choices import BaseStatus, DatasetStatus, JobState, VersionStatus
-from registry.models import AdapterVersion, BaseVersion, DatasetVersion, Evaluation, Job, Manifest
+from registry.models import AdapterVersion, BaseVersion, DatasetVersion, Evaluation, Job, Manifest, MergedModel
 from registry.services import audit, destruction
 
 
@@ -14,6 +14,7 @@ def end(job: Job, reason: str) -> None:
     """Call it in the transaction of the job's final state; harmless where nothing waits for the job."""
     _end_bases(job, reason)
     _end_evaluations(job)
+    MergedModel.objects.filter(job=job, manifest=None).delete()
     # Nothing of what was refused is kept.
     ended = [*_end_datasets(job, reason), *_end_adapters(job, reason)]
     if ended:

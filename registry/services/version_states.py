@@ -106,7 +106,7 @@ def _end(by: Caller, version: AdapterVersion, target: VersionStatus, reason: str
         after: dict[str, Any] = {"status": target, "manifest_sha256": version.manifest_sha256}
         if target == VersionStatus.WITHDRAWN:
             uploads.let_go([version.manifest], team=version.adapter.team, reason=reason)
-            after["destroyed"] = destruction.condemn([version.manifest])
+            after["destroyed"] = destruction.condemn([version.manifest, *destruction.unmerge(version)])
         audit.record(
             by,
             f"adapter_version.{ACTIONS[target]}",

@@ -7,7 +7,7 @@ from lora.counting import count
 from lora.inject import LoraConfig, inject, linear_names
 from lora.layers import LoRALinear
 from lora.merge import merge, merged_weight
-from lora.quantize import dense_weight, is_quantized, quantize_nf4
+from lora.quantize import dense_weight, is_quantized, quantize_nf4, round_to_nf4
 from tests.lora.tiny import IDS, adapt, distance, logits, make_llama
 
 WIDE = {"hidden_size": 128, "intermediate_size": 256}  # NF4 works in blocks of 64
@@ -102,3 +102,12 @@ def test_it_refuses_to_quantize_twice():
     with pytest.raises(TypeError, match="not a dense"):
         quantize_nf4(model, [UP])
     assert model.train()(input_ids=IDS).logits.isfinite().all()
+
+
+def test_rounding_a_dense_model_answers_as_the_quantized_one():
+    dense, quantized = make_llama(**WIDE), make_llama(**WIDE)
+    quantize_nf4(quantized, linear_names(quantized), dtype=torch.float32)
+    for name in linear_names(dense):
+        round_to_nf4(dense.get_submodule(name))
+    assert not any(is_quantized(m) for m in dense.modules() if isinstance(m, nn.Linear))
+    assert distance(logits(dense), logits(quantized)) < 1e-4

@@ -40,6 +40,7 @@ KINDS: dict[str, str] = {
     JobKind.INGEST_BASE: "training.kinds.ingest_base",
     JobKind.VALIDATE_DATASET: "training.kinds.validate_dataset",
     JobKind.VERIFY_IMPORT: "training.kinds.verify_import",
+    JobKind.MERGE: "training.kinds.merge",
     JobKind.SWEEP: "training.kinds.sweep",
     JobKind.SCRUB: "training.kinds.scrub",
 }

@@ -1,4 +1,7 @@
-"""The task `merge`: a whole model, W' = W + s · B A, that needs no LoRA to run."""
+"""The task `merge`: a whole model, W' = W + s · B A, that needs no LoRA to run.
+
+W is the base's weight as it is stored ("16-bit"), or as a QLoRA run saw it ("dequantised": to 4 bits and back).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import torch
 
 from lora.merge import merged_weight
+from lora.quantize import round_to_nf4
 from training.trainer.base import load_base, next_token, pick_device, probe_prompt
 from training.trainer.evaluate import subject_on
 from training.trainer.events import Channel, Failure
@@ -24,6 +28,9 @@ def merge(spec: Spec, channel: Channel) -> dict[str, Any]:
     channel.emit("started", device=str(base.device))
     prompt = probe_prompt(base)
     with subject_on(base, spec["adapter"], name="the adapter") as layers:
+        if spec.get("measured_on") == "dequantised":
+            for layer in layers.values():
+                round_to_nf4(layer.base)
         pair = next_token(base, prompt)
         merged = {name: merged_weight(layer) for name, layer in layers.items()}
     channel.check_cancelled()

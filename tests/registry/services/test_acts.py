@@ -41,10 +41,13 @@ from registry.services import (
     assignments,
     base_models,
     clients,
+    merging,
     promotions,
+    sweeping,
     version_states,
 )
 from registry.services.assignments import Target
+from registry.storage import artifact_key, store
 from tests import make, world
 
 ALIASES = ("production", "candidate")
@@ -162,6 +165,14 @@ class Acts(RuleBasedStateMachine):
             defaults={"base_version": version.base_version, "loaded": [entry], "last_tick": timezone.now()},
         )
 
+    @rule(which=pick)
+    def merge(self, which: int) -> None:
+        self.act(lambda: merging.request(by=self.by, version=one(AdapterVersion, which)))
+
+    @rule()
+    def sweep(self) -> None:
+        self.act(lambda: sweeping.sweep(grace=timedelta()))
+
     @rule()
     def feeder_looks(self) -> None:
         self.act(promotions.advance)
@@ -185,6 +196,12 @@ class Acts(RuleBasedStateMachine):
     def what_was_made_stays_what_it_is(self) -> None:
         for pk, *values in AdapterVersion.objects.values_list("pk", *FROZEN):
             assert self.seen.setdefault(pk, tuple(map(repr, values))) == tuple(map(repr, values))
+
+    @invariant()
+    def what_is_not_withdrawn_has_its_bytes(self) -> None:
+        for version in AdapterVersion.objects.exclude(status=VersionStatus.WITHDRAWN).select_related("manifest"):
+            for entry in version.manifest.files.values():
+                assert store().size(artifact_key(str(entry["sha256"]))) == entry["size"]
 
     @invariant()
     def aliases_name_ready_versions_of_their_own(self) -> None:

@@ -73,3 +73,23 @@ def base(db, store, stories, shared, inspected) -> BaseVersion:
     files = artifacts.upload_folder(shared / "base-models" / "stories260k-v1")
     base_models.ingested(version=version, files=files, facts=ingest_base._facts(inspected, files))
     return base_models.activate(by=SYSTEM, version=version)
+
+
+@pytest.fixture(scope="session")
+def peft_folder(shared: Any, tmp_path_factory: Any) -> Any:
+    """An adapter made and saved by peft itself, with a B that is not zero."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(shared / "base-models" / "stories260k-v1")
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    wrapped = get_peft_model(model, config)
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    folder = tmp_path_factory.mktemp("peft")
+    wrapped.save_pretrained(folder)
+    return folder

@@ -11,26 +11,6 @@ from registry.models import Artifact
 from registry.services import adapters, imports
 
 
-@pytest.fixture(scope="session")
-def peft_folder(shared, tmp_path_factory):
-    """An adapter made and saved by peft itself, with a B that is not zero."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(shared / "base-models" / "stories260k-v1")
-    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-    wrapped = get_peft_model(model, config)
-    with torch.no_grad():
-        for name, parameter in wrapped.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.1)
-    folder = tmp_path_factory.mktemp("peft")
-    wrapped.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def bring(world, base, run):
     adapter = adapters.create(
