@@ -115,7 +115,7 @@ def visible(by: Caller, rows: QuerySet[M], *, team: str = "team") -> QuerySet[M]
 
 def fetch(by: Caller, act: Act, rows: QuerySet[M], *, team: str = "team", **lookup: Any) -> M:
     """The one row that `lookup` names, if the caller sees its team and may do `act` there."""
-    seen = rows if by.system else rows.filter(**{f"{team}__in": seen_teams(by)})
+    seen = rows if by.system else rows.filter(**_of_seen(by, team))
     row = seen.filter(**lookup).first()
     if row is None:
         raise NotFound(f"No such {rows.model._meta.verbose_name}: {_words(lookup)}.")
@@ -126,14 +126,21 @@ def fetch(by: Caller, act: Act, rows: QuerySet[M], *, team: str = "team", **look
     return row
 
 
+def _of_seen(by: Caller, team: str) -> dict[str, Any]:
+    """The filter that narrows rows to the caller's teams; `team` is the path to them."""
+    return {team: by.token.team_id} if by.token is not None else {f"{team}__in": seen_teams(by)}
+
+
 def require(by: Caller, act: Act, team: Team) -> None:
     """Raise unless the caller may do `act` in `team`."""
     if by.system:
         return None
+    if by.token is not None:  # it knows its team: nothing is asked, since every request comes by here
+        if by.token.team_id != team.pk:
+            raise NotFound(f"No such team: {team.slug}.")
+        return require_scope(by, act)
     if not seen_teams(by).filter(pk=team.pk).exists():
         raise NotFound(f"No such team: {team.slug}.")
-    if by.token is not None:
-        return require_scope(by, act)
     if not teams(by, act).filter(pk=team.pk).exists():
         raise Forbidden(f"This needs the role {TABLE[act][0]} in team {team.slug}; ask one of its owners.")
     return None

@@ -40,6 +40,20 @@ def waiver_words(row: Waiver) -> dict[str, Any]:
     return {"id": str(row.pk), "reason": row.reason, "until": row.until, "by": row.actor}
 
 
+class StaleRows(serializers.ListSerializer[Any]):
+    """Asks for the reasons and clients of the whole page at once; within it the gravest comes first."""
+
+    def to_representation(self, data: Any) -> list[Any]:
+        return [stale_words(row) for row in staleness.explained(data)]
+
+
+class StaleOut(serializers.Serializer[Any]):
+    """A version that is stale, why, and who is hit."""
+
+    class Meta:
+        list_serializer_class = StaleRows
+
+
 class StalenessQuery(serializers.Serializer[Any]):
     team = serializers.CharField(required=False, max_length=63)
     base_model = serializers.CharField(required=False, max_length=63)
@@ -48,8 +62,8 @@ class StalenessQuery(serializers.Serializer[Any]):
 class Staleness(View):
     @extend_schema(parameters=[StalenessQuery], responses={200: dict[str, Any]})
     def get(self, request: Request) -> Response:
-        rows = staleness.listing(self.by, **self.parse(StalenessQuery, request.query_params))
-        return Response({"results": [stale_words(row) for row in rows], "next": None, "previous": None})
+        rows = staleness.rows_for(self.by, **self.parse(StalenessQuery, request.query_params))
+        return self.page(staleness.named(rows), StaleOut)
 
 
 class Waive(View):

@@ -7,7 +7,7 @@ adapter's current one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -29,6 +29,7 @@ from registry.models import (
 )
 
 GRAVITY = list(BaseChange.values)
+CHUNK = 5000  # ids in one query: SQLite takes 32,766 parameters
 
 
 @dataclass(frozen=True)
@@ -74,46 +75,68 @@ def that_matter() -> QuerySet[AdapterVersion]:
 
 def suspects(versions: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
     """Those of `versions` that have at least one reason, decided in SQL."""
+    superseded = Q(base_model__current__number__gt=F("number"))
+    ended = Q(status__in=[BaseStatus.DEPRECATED, BaseStatus.RETIRED])
     newer = DatasetVersion.objects.filter(
         dataset=OuterRef("dataset_version__dataset"),
         number__gt=OuterRef("dataset_version__number"),
         status=DatasetStatus.READY,
     )
     return versions.filter(
-        Q(base_version__base_model__current__number__gt=F("base_version__number"))
-        | Q(base_version__status__in=[BaseStatus.DEPRECATED, BaseStatus.RETIRED])
+        # A list of base versions, which are few, is asked for once and not for each of the versions.
+        Q(base_version__in=BaseVersion.objects.filter(superseded | ended).values("pk"))
         | Q(dataset_version__status=DatasetStatus.WITHDRAWN)
         | Exists(newer)
     )
 
 
-def listing(by: Caller, *, team: str | None = None, base_model: str | None = None) -> list[Stale]:
-    """Every stale version that the caller may see, gravest and longest-standing first."""
+def rows_for(by: Caller, *, team: str | None = None, base_model: str | None = None) -> QuerySet[AdapterVersion]:
+    """Every stale version that the caller may see."""
     rows = visible(by, suspects(that_matter()), team="adapter__team")
     if team:
         rows = rows.filter(adapter__team__slug=team)
     if base_model:
         rows = rows.filter(base_version__base_model__name=base_model)
-    return of(rows)
+    return rows
+
+
+def listing(by: Caller, *, team: str | None = None, base_model: str | None = None) -> list[Stale]:
+    """Every stale version that the caller may see, gravest and longest-standing first."""
+    return of(rows_for(by, team=team, base_model=base_model))
 
 
 def of(rows: QuerySet[AdapterVersion]) -> list[Stale]:
     """The reasons, clients and waivers of `rows`, in a constant number of queries."""
-    versions = list(
-        rows.select_related(
-            "adapter__team", "base_version__base_model__current", "dataset_version__dataset__team"
-        ).order_by("adapter__team__slug", "adapter__name", "number")
-    )
-    bases = _base_versions(versions)
-    datasets = _newest_datasets(versions)
-    hit = clients_of(versions)
+    return explained(named(rows).order_by("adapter__team__slug", "adapter__name", "number"))
+
+
+def named(rows: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
+    """With all that the reasons need to be told."""
+    related = rows.select_related("adapter__team", "base_version__base_model", "dataset_version__dataset__team")
+    return related.defer("probe", "base_version__module_table", "dataset_version__report")
+
+
+def explained(rows: Iterable[AdapterVersion]) -> list[Stale]:
+    """Those of `rows` that are stale, gravest first."""
+    versions = list(rows)
+    reasons = reasons_for(versions)
+    hit = clients_of(versions) if versions else {}
     waived = _waivers(versions)
-    found = [
-        Stale(v, reasons, hit.get(v.pk, []), waived.get(v.pk))
-        for v in versions
-        if (reasons := [*_base_reasons(v, bases), *_dataset_reasons(v, datasets)])
-    ]
+    found = [Stale(v, reasons[v.pk], hit.get(v.pk, []), waived.get(v.pk)) for v in versions if v.pk in reasons]
     return sorted(found, key=_gravity)
+
+
+def reasons_for(versions: Sequence[AdapterVersion]) -> dict[int, list[Reason]]:
+    """What speaks against each of the versions, whether it matters or not; nothing is asked for what is fresh."""
+    bases = _base_versions(v for v in versions if _left_behind(v))
+    datasets = _newest_datasets(versions)
+    table = {v.pk: [*_base_reasons(v, bases), *_dataset_reasons(v, datasets)] for v in versions}
+    return {pk: reasons for pk, reasons in table.items() if reasons}
+
+
+def _left_behind(version: AdapterVersion) -> bool:
+    base = version.base_version
+    return base.base_model.current_id != base.pk or base.status in (BaseStatus.DEPRECATED, BaseStatus.RETIRED)
 
 
 def _gravity(stale: Stale) -> tuple[bool, int, int]:
@@ -141,16 +164,18 @@ def _base_versions(versions: Iterable[AdapterVersion]) -> dict[int, list[BaseVer
     models = {v.base_version.base_model_id for v in versions}
     table: dict[int, list[BaseVersion]] = defaultdict(list)
     rows = BaseVersion.objects.filter(base_model__in=models, activated_at__isnull=False).defer("module_table")
-    for row in rows.order_by("number"):
+    for row in rows.order_by("number") if models else ():
         table[row.base_model_id].append(row)
     return table
 
 
 def _base_reasons(version: AdapterVersion, table: dict[int, list[BaseVersion]]) -> list[Reason]:
     base, reasons = version.base_version, []
-    name, current = base.base_model.name, base.base_model.current
+    name = base.base_model.name
+    line = table.get(base.base_model_id, [])
+    current = next((b for b in line if b.pk == base.base_model.current_id), None)
     if current is not None and current.number > base.number:
-        between = [b for b in table[base.base_model_id] if base.number < b.number <= current.number]
+        between = [b for b in line if base.number < b.number <= current.number]
         change = max((b.change for b in between), key=GRAVITY.index, default=str(BaseChange.NONE))
         since = min((b.activated_at for b in between if b.activated_at), default=None)
         right = f"{name}@{current.number}"
@@ -169,7 +194,8 @@ def _newest_datasets(versions: Iterable[AdapterVersion]) -> dict[int, DatasetVer
     """The highest ready version of each dataset that was trained on."""
     ids = {v.dataset_version.dataset_id for v in versions if v.dataset_version}
     newest: dict[int, DatasetVersion] = {}
-    for row in DatasetVersion.objects.filter(dataset__in=ids, status=DatasetStatus.READY).order_by("number"):
+    rows = DatasetVersion.objects.filter(dataset__in=ids, status=DatasetStatus.READY).defer("report")
+    for row in rows.order_by("number") if ids else ():
         newest[row.dataset_id] = row
     return newest
 
@@ -191,21 +217,27 @@ def _dataset_reasons(version: AdapterVersion, newest: dict[int, DatasetVersion])
 def clients_of(versions: Iterable[AdapterVersion]) -> dict[int, list[Client]]:
     """The clients whose open assignments reach each version now, by version id."""
     ids = [v.pk for v in versions]
+    table: dict[int, dict[int, Client]] = defaultdict(dict)
+    for start in range(0, len(ids), CHUNK):
+        _add_clients(ids[start : start + CHUNK], table)
+    return {pk: sorted(clients.values(), key=lambda client: client.name) for pk, clients in table.items()}
+
+
+def _add_clients(ids: list[int], table: dict[int, dict[int, Client]]) -> None:
+    # The aliases first: an OR over two tables would read every assignment, one over columns has their indexes.
+    aliases = dict(Alias.objects.filter(version__in=ids, deleted_at__isnull=True).values_list("pk", "version"))
     now = timezone.now()
     rows = (
-        Assignment.objects.filter(valid_from__lte=now)
+        Assignment.objects.filter(Q(version__in=ids) | Q(alias__in=list(aliases)) | Q(canary_version__in=ids))
+        .filter(valid_from__lte=now)
         .filter(Q(valid_to__isnull=True) | Q(valid_to__gt=now))
-        .filter(Q(version__in=ids) | Q(alias__version__in=ids) | Q(canary_version__in=ids))
-        .select_related("slot__client__team", "alias")
-        .order_by("slot__client__name")
+        .select_related("slot__client__team")
     )
-    table: dict[int, dict[int, Client]] = defaultdict(dict)
     for row in rows:
         client = row.slot.client
-        for pk in (row.version_id, row.alias.version_id if row.alias else None, row.canary_version_id):
+        for pk in (row.version_id, aliases.get(row.alias_id or 0), row.canary_version_id):
             if pk is not None:
                 table[pk][client.pk] = client
-    return {pk: list(clients.values()) for pk, clients in table.items()}
 
 
 def waiver(by: Caller, act: Act, pk: int) -> Waiver:
