@@ -69,7 +69,9 @@ class AssignmentIn(serializers.Serializer[Any]):
         return attrs
 
 
-class AssignmentOut(serializers.ModelSerializer[Assignment]):
+class TargetOut(serializers.ModelSerializer[Any]):
+    """What an assignment, or a wanted one, points a slot to."""
+
     id = serializers.CharField(source="pk")
     slot = serializers.CharField(source="slot.name")
     adapter = serializers.CharField(source="adapter.address")
@@ -77,50 +79,30 @@ class AssignmentOut(serializers.ModelSerializer[Assignment]):
     version = serializers.IntegerField(source="version.number", default=None)
     canary = serializers.SerializerMethodField()
 
-    class Meta:
-        model = Assignment
-        fields = [
-            "id",
-            "slot",
-            "adapter",
-            "alias",
-            "version",
-            "canary",
-            "valid_from",
-            "valid_to",
-            "actor",
-            "reason",
-        ]
-
-    def get_canary(self, row: Assignment) -> dict[str, int] | None:
+    def get_canary(self, row: Any) -> dict[str, int] | None:
         if row.canary_version is None:
             return None
         return {"version": row.canary_version.number, "percent": row.canary_percent}
 
 
-class MoveOut(serializers.ModelSerializer[AssignmentMove]):
+TARGET = ["id", "slot", "adapter", "alias", "version", "canary"]
+
+
+class AssignmentOut(TargetOut):
+    class Meta:
+        model = Assignment
+        fields = [*TARGET, "valid_from", "valid_to", "actor", "reason"]
+
+
+class MoveOut(TargetOut):
     """A wanted assignment; `reason` says what it waits for, or how it ended."""
 
-    id = serializers.CharField(source="pk")
-    slot = serializers.CharField(source="slot.name")
-    adapter = serializers.CharField(source="adapter.address")
-    alias = serializers.CharField(source="alias.name", default=None)
-    version = serializers.IntegerField(source="version.number", default=None)
-    canary = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
     asked_because = serializers.CharField(source="reason")
 
     class Meta:
         model = AssignmentMove
-        fields = [
-            "id", "slot", "adapter", "alias", "version", "canary", "state", "reason", "asked_because", "asked_by",
-            "created_at", "finished_at",
-        ]  # fmt: skip
-
-    def get_canary(self, row: AssignmentMove) -> dict[str, int] | None:
-        if row.canary_version is None:
-            return None
-        return {"version": row.canary_version.number, "percent": row.canary_percent}
+        fields = [*TARGET, "state", "reason", "asked_because", "asked_by", "created_at", "finished_at"]
 
     def get_reason(self, row: AssignmentMove) -> str:
         return row.outcome or "waits until an engine has the version"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
+from django.views.decorators.http import require_POST
 
 from registry.access import Act
 from registry.dashboard.callers import act, caller, page, paged
 from registry.dashboard.lookups import look_up
+from registry.dashboard.moments import moment_of
 from registry.selectors import adapters as adapter_selectors
-from registry.selectors import addresses, aliases, assignments, clients, rights, slots
+from registry.selectors import addresses, aliases, assignments, clients, rights, slots, timeline
 from registry.services import assignments as services
+from registry.services import clients as client_services
 from registry.services.assignments import Target
 
 
@@ -26,16 +32,20 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 @page
 def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    return render(request, "clients/detail.html", _shown(request, team, name))
+
+
+def _shown(request: HttpRequest, team: str, name: str) -> dict[str, Any]:
     by = caller(request)
     client = addresses.client_of(by, Act.READ, team, name)
     at, slot = request.GET.get("at", "").strip(), request.GET.get("slot", "default").strip()
     (row,) = slots.table([client])
-    context = {
+    return {
         "client": client,
         "row": row,
         "open": assignments.open_assignments(by, client).order_by("slot__name"),
-        "timeline": assignments.timeline(by, client).order_by("-valid_from", "-pk")[:100],
-        "moves": clients.moves(by, client)[:100],
+        "waiting": assignments.waiting(by, client),
+        "timeline": timeline.intervals(by, client).order_by(F("since").desc(), "-pk")[:100],
         "keys": assignments.keys(by, client),
         "adapters": adapter_selectors.listing(by, team=team).order_by("name"),
         "may_assign": rights.may(by, Act.ASSIGN, client.team),
@@ -44,7 +54,29 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "lookup": look_up(by, client, slot, at) if at else None,
         "gateway": f"http://{request.get_host().partition(':')[0]}:{settings.SERVING_PORT}",
     }
-    return render(request, "clients/detail.html", context)
+
+
+@page
+@require_POST
+def mint(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """The page itself, with the text of the new key this once: a redirect would have to keep it somewhere."""
+    by = caller(request)
+    client = addresses.client_of(by, Act.ASSIGN, team, name)
+    typed = request.POST.get("expires", "").strip()
+    until = moment_of(typed, param="expires") if typed else None
+    name_of_key = request.POST.get("name", "").strip()[:200]
+    key, text = client_services.mint_key(by=by, client=client, name=name_of_key, expires_at=until)
+    answer = render(request, "clients/detail.html", {**_shown(request, team, name), "minted": key, "text": text})
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+@act
+def revoke(request: HttpRequest, team: str, name: str, key: int) -> str:
+    by = caller(request)
+    client = addresses.client_of(by, Act.ASSIGN, team, name)
+    client_services.revoke_key(by=by, client=client, key_id=key)
+    return f"The key is revoked; requests of {client.address} that bring it are refused from now on."
 
 
 @act
@@ -76,6 +108,8 @@ ONE = "clients/<slug:team>/<slug:name>"
 urlpatterns = [
     path("clients", listing, name="clients"),
     path(ONE, detail, name="client"),
+    path(f"{ONE}/keys", mint, name="client-keys"),
+    path(f"{ONE}/keys/<int:key>/revoke", revoke, name="client-revoke"),
     path(f"{ONE}/assign", assign, name="client-assign"),
     path(f"{ONE}/rollback", rollback, name="client-rollback"),
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from registry.access import Act, Caller, fetch, require, visible
+from registry.choices import PromotionState
 from registry.errors import NotFound
 from registry.models import (
     Adapter,
@@ -87,19 +88,22 @@ def in_slot(by: Caller, client: Client, slot: str) -> Assignment:
     return row
 
 
-def timeline(by: Caller, client: Client) -> QuerySet[Assignment]:
-    """Every assignment the client ever had, but for planned ones that never began."""
-    require(by, Act.READ, client.team)
-    rows = Assignment.objects.select_related(*ROWS).filter(slot__client=client)
-    return rows.exclude(valid_to__isnull=False, valid_to=F("valid_from"))
-
-
 def move(by: Caller, client: Client, pk: int) -> AssignmentMove:
     """A move of one of the client's slots that waits, or waited, for an engine."""
+    return fetch(by, Act.READ, _moves(client), team="slot__client__team", pk=pk)
+
+
+def waiting(by: Caller, client: Client) -> QuerySet[AssignmentMove]:
+    """Moves of the client's slots that an engine must be readied for first."""
+    require(by, Act.READ, client.team)
+    return _moves(client).filter(state=PromotionState.WAITING).order_by("slot__name")
+
+
+def _moves(client: Client) -> QuerySet[AssignmentMove]:
     rows = AssignmentMove.objects.select_related(
-        "slot__client__team", "adapter__team", "alias", "version", "canary_version"
+        "slot__client__team", "adapter__team", "alias__version", "version", "canary_version"
     )
-    return fetch(by, Act.READ, rows.filter(slot__client=client), team="slot__client__team", pk=pk)
+    return rows.filter(slot__client=client)
 
 
 def resolve(by: Caller, client: Client, slot: str, at: datetime | None = None) -> Resolved:

@@ -60,3 +60,40 @@ def test_it_leads_to_what_happened_to_it(pages: Pages, clinic: Client) -> None:
     page = pages("alice").get("/audit?client=health/clinic").content.decode()
     assert "slot:health/clinic/night" in page
     assert "alias.create" not in page
+
+
+def test_it_shows_each_version_behind_an_alias_once(world: World, pages: Pages, clinic: Client) -> None:
+    _assign(pages, "default")
+    second = make.make_version(world.health)
+    aliases.move(
+        by=world.by("alice"), adapter=second.adapter, name="production", version=second, reason="", force=True
+    )
+    rows = pages("bob").get("/clients/health/clinic").context["timeline"]
+    assert [row.number for row in rows] == [2, 1]
+
+
+def test_it_shows_a_new_key_once(pages: Pages, clinic: Client) -> None:
+    made = pages("alice").post("/clients/health/clinic/keys", {"name": "web shop"})
+    assert made["Cache-Control"] == "no-store"
+    assert made.context["text"] in made.content.decode()
+    later = pages("alice").get("/clients/health/clinic").content.decode()
+    assert made.context["text"] not in later
+    assert "web shop" in later
+
+
+def test_it_revokes_a_key(pages: Pages, clinic: Client) -> None:
+    made = pages("alice").post("/clients/health/clinic/keys", {"name": "web shop"}).context["minted"]
+    pages("alice").post(f"/clients/health/clinic/keys/{made.pk}/revoke")
+    assert "web shop" not in pages("alice").get("/clients/health/clinic").content.decode()
+
+
+@pytest.mark.parametrize(("who", "status"), [("bob", 403), ("charlie", 404)])
+def test_it_makes_no_key_for_who_may_not_assign(pages: Pages, clinic: Client, who: str, status: int) -> None:
+    assert pages(who).post("/clients/health/clinic/keys", {"name": "mine"}).status_code == status
+    assert not clinic.keys.exists()
+
+
+def test_it_says_why_it_makes_no_key(pages: Pages, clinic: Client) -> None:
+    refused = pages("alice").post("/clients/health/clinic/keys", {"name": "late", "expires": "soon"})
+    assert refused.status_code == 422
+    assert "is no date" in refused.content.decode()
