@@ -156,6 +156,8 @@ def _refuse_gaps(files: list[UploadFile]) -> None:
         there = selectors.sizes_there(file)
         lost = [str(number) for number, size in file.parts.items() if there.get(number) != size]
         if lost:
+            file.refresh_from_db()
+        if lost and not file.present:  # another `complete` may have been first
             which = f"{', '.join(lost[:10])}{' ...' if len(lost) > 10 else ''} of {len(file.parts)}"
             faults.append(_fault(file, "parts", "parts_missing", f"{file.path} lacks part {which}"))
     if faults:
