@@ -16,21 +16,27 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import Reason, person
+from registry.api.fields import Reason, Searched, person
 from registry.api.files import FromUpload, UploadView, download, received
 from registry.api.jobs import error_of
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import AdapterVersion, Evaluation
 from registry.selectors import adapters as selectors
-from registry.selectors import addresses, cards, stored, uploads
-from registry.services import imports, version_states
+from registry.selectors import addresses, cards, comparisons, stored, uploads
+from registry.services import adapters, imports, version_states
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same version gives the same bytes
 
 
 class ImportIn(FromUpload):
     base_version = serializers.IntegerField(min_value=1, max_value=addresses.LARGEST)
+
+
+class VersionChange(serializers.Serializer[Any]):
+    """Labels are all that changes of a version; those given replace all of them."""
+
+    labels = serializers.DictField(child=serializers.CharField(max_length=200))
 
 
 class MeasurementOut(serializers.ModelSerializer[Evaluation]):
@@ -77,6 +83,7 @@ class AdapterVersionOut(serializers.ModelSerializer[AdapterVersion]):
     evaluations = MeasurementOut(many=True)
     stale = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
+    labels = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField()
     reasons: dict[int, list[dict[str, Any]]] | None = None
 
@@ -105,6 +112,7 @@ class AdapterVersionOut(serializers.ModelSerializer[AdapterVersion]):
             "evaluations",
             "stale",
             "aliases",
+            "labels",
             "peft_loadable",
             "vllm_servable",
             "vllm_reason",
@@ -133,17 +141,38 @@ class AdapterVersionOut(serializers.ModelSerializer[AdapterVersion]):
     def get_aliases(self, row: Any) -> list[str]:
         return [alias.name for alias in row.living_aliases]
 
+    def get_labels(self, row: Any) -> dict[str, str]:
+        return {label.key: label.value for label in row.labels.all()}
+
     def get_created_by(self, row: AdapterVersion) -> str | None:
         return person(row.created_by)
 
 
-class VersionFilters(serializers.Serializer[Any]):
+class VersionFilters(Searched):
     status = serializers.ChoiceField(choices=VersionStatus.choices, required=False)
 
 
+class AllFilters(VersionFilters):
+    team = serializers.CharField(required=False, max_length=63)
+    vertical = serializers.CharField(required=False, max_length=63)
+    base_model = serializers.CharField(required=False, max_length=63)
+
+
 class CompareQuery(serializers.Serializer[Any]):
-    left = serializers.CharField(max_length=64)
-    right = serializers.CharField(max_length=64)
+    """Each is a number, an @alias, or the address of a version of another adapter."""
+
+    left = serializers.CharField(max_length=200)
+    right = serializers.CharField(max_length=200)
+    all = serializers.BooleanField(required=False, default=False)
+
+
+class AllVersions(View):
+    """Of every adapter that the caller may read, newest first."""
+
+    @extend_schema(parameters=[AllFilters], responses={200: AdapterVersionOut(many=True)})
+    def get(self, request: Request) -> Response:
+        rows = selectors.versions(self.by, **self.parse(AllFilters, request.query_params))
+        return self.page(rows, AdapterVersionOut)
 
 
 class Versions(UploadView):
@@ -184,6 +213,13 @@ class OneVersion(View):
     @extend_schema(responses={200: AdapterVersionOut})
     def get(self, request: Request, team: str, name: str, ref: str) -> Response:
         return self.one(AdapterVersionOut(selectors.version(self.by, Act.READ, team, name, ref)).data)
+
+    @extend_schema(request=VersionChange, responses={200: AdapterVersionOut})
+    def patch(self, request: Request, team: str, name: str, ref: str) -> Response:
+        version = selectors.version(self.by, Act.TRAIN, team, name, ref)
+        self.match(lambda: AdapterVersionOut(version).data)
+        labelled = adapters.label_version(by=self.by, version=version, **self.parse(VersionChange))
+        return self.one(_words(self, Act.TRAIN, labelled))
 
 
 class File(View):
@@ -226,21 +262,18 @@ class Compare(View):
     @extend_schema(parameters=[CompareQuery], responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request, team: str, name: str) -> Response:
         query = self.parse(CompareQuery, request.query_params)
-        sides = {
-            side: AdapterVersionOut(selectors.version(self.by, Act.READ, team, name, query[side])).data
-            for side in ("left", "right")
-        }
-        return self.one({**sides, "differences": _differences(sides["left"], sides["right"])})
+        rows = [comparisons.side(self.by, team, name, query[side], param=side) for side in ("left", "right")]
+        left, right = (AdapterVersionOut(row).data for row in rows)
+        facts = [{key: words[key] for key in COMPARED} for words in (left, right)]
+        flat = comparisons.beside(*facts, everything=query["all"])
+        groups = comparisons.groups(*rows, everything=query["all"])
+        return self.one({"left": left, "right": right, "differences": {**flat, **groups}})
 
 
 COMPARED = (
     "base", "dataset", "method", "rank", "alpha", "target_modules", "trainable_parameters", "bytes",
     "manifest_sha256",
 )  # fmt: skip
-
-
-def _differences(left: Any, right: Any) -> dict[str, dict[str, Any]]:
-    return {key: {"left": left[key], "right": right[key]} for key in COMPARED if left[key] != right[key]}
 
 
 ACTS = {
@@ -272,6 +305,7 @@ def _words(view: View, act: Act, version: AdapterVersion) -> Any:
 
 ONE = "adapters/<str:team>/<str:name>"
 urlpatterns = [
+    path("adapter-versions", AllVersions.as_view()),
     path(f"{ONE}/compare", Compare.as_view()),
     path(f"{ONE}/versions", Versions.as_view()),
     path(f"{ONE}/versions/<str:ref>", OneVersion.as_view()),

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import SlugField
+from registry.api.fields import Searched, SlugField
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import Adapter
@@ -85,22 +85,12 @@ class AdapterOut(serializers.ModelSerializer[Adapter]):
         return {"reasons": known.get(row.pk, [])}
 
 
-class Filters(serializers.Serializer[Any]):
+class Filters(Searched):
     team = serializers.CharField(required=False, max_length=63)
     vertical = serializers.CharField(required=False, max_length=63)
     base_model = serializers.CharField(required=False, max_length=63)
     status = serializers.ChoiceField(choices=VersionStatus.choices, required=False)
-    stale = serializers.BooleanField(required=False, allow_null=True, default=None)
-    q = serializers.CharField(required=False, max_length=100)
     order_by = serializers.ChoiceField(choices=selectors.ORDERS, required=False)
-
-    def get_fields(self) -> dict[str, Any]:
-        # `label` is an attribute of every serializer, so the field can't be declared as one.
-        return {**super().get_fields(), "label": serializers.RegexField(r"^[^:]{1,63}:.{0,200}$", required=False)}
-
-    def validate_label(self, value: str) -> tuple[str, str]:
-        key, _, rest = value.partition(":")
-        return key, rest
 
 
 class Adapters(View):

@@ -48,49 +48,41 @@ class Repeated(serializers.ListField):
             ) from error
 
 
-class LabelField(serializers.RegexField):
-    """`key:value`, as a pair."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(r"^[^:]{1,63}:.{0,200}$", **kwargs)
-
-    def to_internal_value(self, data: Any) -> Any:
-        key, _, value = super().to_internal_value(data).partition(":")
-        return key, value
-
-
 BOUND = re.compile(
     r"(loss|perplexity|bits_per_byte|token_accuracy|checks\.[a-z0-9][a-z0-9_-]{0,62})"
     r"(<=|>=|<|>)(-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,3})?)"
 )
 
 
-class BoundField(serializers.CharField):
-    """`loss<=2.5`, as a Bound."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"max_length": 150, **kwargs})
-
-    def to_internal_value(self, data: Any) -> Any:
-        found = BOUND.fullmatch(super().to_internal_value(data))
-        if found is None or not math.isfinite(float(found[3])):
-            raise serializers.ValidationError(
-                "Write a metric, an operator and a number, such as loss<=2.5; metrics are loss, perplexity,"
-                " bits_per_byte, token_accuracy and checks.<name>, operators <=, >=, < and >."
-            )
-        return Bound(found[1], found[2], float(found[3]))
+def bound(text: str) -> Bound:
+    """What `loss<=2.5` says."""
+    found = BOUND.fullmatch(text)
+    if found is None or not math.isfinite(float(found[3])):
+        raise serializers.ValidationError(
+            "Write a metric, an operator and a number, such as loss<=2.5; metrics are loss, perplexity,"
+            " bits_per_byte, token_accuracy and checks.<name>, operators <=, >=, < and >."
+        )
+    return Bound(found[1], found[2], float(found[3]))
 
 
 class Searched(serializers.Serializer[Any]):
     """The filters of adapters and of their versions; what may be repeated must all hold."""
 
     stale = serializers.BooleanField(required=False, allow_null=True, default=None)
-    metric = Repeated(child=BoundField())
+    metric = Repeated(child=serializers.CharField(max_length=150))
     q = serializers.CharField(required=False, max_length=100)
 
     def get_fields(self) -> dict[str, Any]:
         # `label` is an attribute of every serializer, so the field can't be declared as one.
-        return {**super().get_fields(), "label": Repeated(child=LabelField())}
+        label = Repeated(child=serializers.RegexField(r"^[^:]{1,63}:.{0,200}$"))
+        return {**super().get_fields(), "label": label}
+
+    def validate_metric(self, values: list[str]) -> list[Bound]:
+        return [bound(value) for value in values]
+
+    def validate_label(self, values: list[str]) -> list[tuple[str, str]]:
+        pairs = [value.partition(":") for value in values]
+        return [(key, value) for key, _, value in pairs]
 
 
 class Reason(serializers.Serializer[Any]):

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from registry.access import Act, Caller, fetch, visible
 from registry.choices import VersionStatus
 from registry.errors import Conflict, NotFound
-from registry.models import Adapter, AdapterVersion, Alias, Evaluation
-from registry.selectors import addresses, staleness
+from registry.models import (
+    Adapter,
+    AdapterLabel,
+    AdapterVersion,
+    AdapterVersionLabel,
+    Alias,
+    Evaluation,
+    ManifestEntry,
+)
+from registry.selectors import addresses, searches, staleness
+from registry.selectors.searches import Bound
 
 DOWNLOADABLE = (VersionStatus.READY, VersionStatus.ARCHIVED)
 ORDERS = ("name", "-name", "created_at", "-created_at")
+Label = tuple[str, str]
 
 
 def listing(
@@ -25,17 +35,26 @@ def listing(
     base_model: str = "",
     status: str = "",
     stale: bool | None = None,
-    label: tuple[str, str] | None = None,
+    label: Sequence[Label] = (),
+    metric: Sequence[Bound] = (),
     q: str = "",
 ) -> QuerySet[Adapter]:
-    """What the caller may read; `status` is that of any of its versions, `stale` of any that matters."""
+    """What the caller may read, within every filter.
+
+    `status` and `metric` are those of any one of its versions, `stale` of any that matters; `q` is text in its
+    name, description or labels.
+    """
     rows = visible(by, _adapters())
-    exact = {"team__slug": team, "vertical": vertical, "base_model__name": base_model, "name__icontains": q}
+    exact = {"team__slug": team, "vertical": vertical, "base_model__name": base_model}
     rows = rows.filter(**{column: value for column, value in exact.items() if value})
-    if status:
-        rows = rows.filter(Exists(AdapterVersion.objects.filter(adapter=OuterRef("pk"), status=status)))
-    if label:
-        rows = rows.filter(labels__key=label[0], labels__value=label[1])
+    if q:
+        said = searches.label_says(AdapterLabel, "adapter", q)
+        rows = rows.filter(Q(name__icontains=q) | Q(description__icontains=q) | said)
+    for key, value in label:
+        rows = rows.filter(searches.labelled(AdapterLabel, "adapter", key, value))
+    if status or metric:
+        of_it = AdapterVersion.objects.filter(adapter=OuterRef("pk"), **({"status": status} if status else {}))
+        rows = rows.filter(Exists(searches.within(of_it, metric)))
     if stale is not None:
         suspect = Exists(staleness.suspects(staleness.that_matter()).filter(adapter=OuterRef("pk")))
         rows = rows.filter(suspect if stale else ~suspect)
@@ -46,37 +65,75 @@ def one(by: Caller, act: Act, team: str, name: str) -> Adapter:
     return fetch(by, act, _adapters(), team__slug=team, name=name)
 
 
-def versions(by: Caller, adapter: Adapter, *, status: str = "") -> QuerySet[AdapterVersion]:
-    rows = visible(by, _versions(), team="adapter__team").filter(adapter=adapter)
-    return rows.filter(status=status) if status else rows
+def versions(
+    by: Caller,
+    adapter: Adapter | None = None,
+    *,
+    team: str = "",
+    vertical: str = "",
+    base_model: str = "",
+    status: str = "",
+    stale: bool | None = None,
+    label: Sequence[Label] = (),
+    metric: Sequence[Bound] = (),
+    q: str = "",
+) -> QuerySet[AdapterVersion]:
+    """Those of one adapter, or of all that the caller may read; `q` is text in labels, dataset or adapter."""
+    rows = visible(by, _versions(), team="adapter__team")
+    exact = {
+        "adapter": adapter,
+        "adapter__team__slug": team,
+        "adapter__vertical": vertical,
+        "base_version__base_model__name": base_model,
+        "status": status,
+    }
+    rows = rows.filter(**{column: value for column, value in exact.items() if value})
+    if q:
+        said = searches.label_says(AdapterVersionLabel, "version", q) | Q(
+            dataset_version__dataset__name__icontains=q
+        )
+        named = Q() if adapter else Q(adapter__name__icontains=q) | Q(adapter__description__icontains=q)
+        rows = rows.filter(said | named)
+    for key, value in label:
+        rows = rows.filter(searches.labelled(AdapterVersionLabel, "version", key, value))
+    if stale is not None:
+        suspects = Q(pk__in=staleness.suspects(staleness.that_matter()).values("pk"))
+        rows = rows.filter(suspects if stale else ~suspects)
+    return searches.within(rows, metric)
 
 
 def version(by: Caller, act: Act, team: str, name: str, ref: str) -> AdapterVersion:
     """`ref` is a number or `@alias`."""
-    adapter = addresses.adapter_of(by, act, team, name)
     if ref.startswith("@"):
-        found = addresses.version_of(adapter, alias=ref[1:])
+        named: dict[str, Any] = {"aliases__name": ref[1:], "aliases__deleted_at__isnull": True}
     elif ref.isascii() and ref.isdigit():
-        found = addresses.version_of(adapter, number=min(int(ref[:12]), addresses.LARGEST))
+        named = {"number": min(int(ref[:12]), addresses.LARGEST)}
     else:
         raise NotFound(f"{ref!r} is no version; write its number or @alias.")
-    return _versions().get(pk=found.pk)
+    of_it = {"adapter__team__slug": team, "adapter__name": name, **named}
+    try:
+        return fetch(by, act, _versions(), team="adapter__team", **of_it)
+    except NotFound:
+        adapter = addresses.adapter_of(by, act, team, name)  # says so where the adapter is what is missing
+        raise NotFound(f"No such adapter version: {adapter.address}@{ref.removeprefix('@')}.") from None
 
 
 def stale_reasons(rows: Iterable[AdapterVersion]) -> dict[int, list[dict[str, Any]]]:
     """Why each of the versions is stale, by its id; fresh ones are left out."""
-    ids = [row.pk for row in rows]
-    found = staleness.of(staleness.suspects(staleness.that_matter().filter(pk__in=ids)))
-    return {one.version.pk: [staleness.words(reason) for reason in one.reasons] for one in found}
+    suspect = staleness.reasons_for(list(rows))
+    mattering = staleness.that_matter().filter(pk__in=suspect).values_list("pk", flat=True) if suspect else ()
+    return {pk: [staleness.words(reason) for reason in suspect[pk]] for pk in mattering}
 
 
 def stale_adapters(rows: Iterable[Adapter]) -> dict[int, list[dict[str, Any]]]:
     """Why any version of each adapter that matters is stale, by the adapter's id."""
     ids = [row.pk for row in rows]
+    found = list(staleness.named(staleness.suspects(staleness.that_matter().filter(adapter__in=ids))))
+    reasons = staleness.reasons_for(found)
     table: dict[int, list[dict[str, Any]]] = {}
-    for one in staleness.of(staleness.suspects(staleness.that_matter().filter(adapter__in=ids))):
-        words = [{"version": one.version.number, **staleness.words(reason)} for reason in one.reasons]
-        table.setdefault(one.version.adapter_id, []).extend(words)
+    for one in found:
+        words = [{"version": one.number, **staleness.words(reason)} for reason in reasons.get(one.pk, ())]
+        table.setdefault(one.adapter_id, []).extend(words)
     return table
 
 
@@ -128,7 +185,8 @@ def _versions() -> QuerySet[AdapterVersion]:
         )
         .defer("base_version__module_table")
         .prefetch_related(
-            "manifest__entries__artifact",
+            Prefetch("manifest__entries", ManifestEntry.objects.select_related("artifact")),
+            Prefetch("labels", AdapterVersionLabel.objects.order_by("key")),
             Prefetch("aliases", living, to_attr="living_aliases"),
             Prefetch("evaluations", measured.order_by("pk")),
         )

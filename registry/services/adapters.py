@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from registry.access import Act, Caller, require
 from registry.errors import Conflict, Invalid
-from registry.models import Adapter, AdapterLabel, BaseModel, Team
+from registry.models import Adapter, AdapterLabel, AdapterVersion, AdapterVersionLabel, BaseModel, Team
 from registry.services import audit
 
 LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
@@ -68,6 +68,24 @@ def change(
         obj = f"adapter:{adapter.address}"
         audit.record(by, "adapter.update", obj, team=adapter.team, before=before, after=after)
         return adapter
+
+
+def label_version(*, by: Caller, version: AdapterVersion, labels: Mapping[str, str]) -> AdapterVersion:
+    """Replace all labels of one version, whatever its status: they are no part of what it is."""
+    require(by, Act.TRAIN, version.adapter.team)
+    check_labels(labels)
+    with transaction.atomic():
+        AdapterVersion.objects.select_for_update(no_key=True).values_list("pk", flat=True).get(pk=version.pk)
+        rows = AdapterVersionLabel.objects.filter(version=version)
+        before = dict(rows.values_list("key", "value"))
+        rows.delete()
+        AdapterVersionLabel.objects.bulk_create(
+            AdapterVersionLabel(version=version, key=key, value=value) for key, value in labels.items()
+        )
+        obj, after = f"adapter:{version.address}", {"labels": dict(labels)}
+        team = version.adapter.team
+        audit.record(by, "adapter_version.label", obj, team=team, before={"labels": before}, after=after)
+        return version
 
 
 def check_labels(labels: Mapping[str, str]) -> None:

@@ -21,10 +21,10 @@ from registry.choices import (
     VersionStatus,
     sources,
 )
-from registry.errors import Conflict
+from registry.errors import Conflict, NotFound
 from registry.models import AdapterVersion, Artifact, DatasetVersion
 from registry.selectors import use
-from registry.services import audit, destruction, uploads
+from registry.services import artifacts, audit, destruction, uploads
 
 
 def move_status(row: Any, transitions: Transitions, target: str, **fields: Any) -> str:
@@ -89,7 +89,10 @@ def quarantine(*, by: Caller, version: AdapterVersion, reason: str) -> AdapterVe
 
 
 def restore(*, by: Caller, version: AdapterVersion, reason: str) -> AdapterVersion:
-    """Back to ready, from quarantine or the archive."""
+    """Back to ready, from the archive, or from quarantine once its bytes were found to be what they were."""
+    require(by, Act.PUBLISH, version.adapter.team)
+    if AdapterVersion.objects.filter(pk=version.pk, status=VersionStatus.QUARANTINED).exists():
+        _check_bytes(version)
     return _end(by, version, VersionStatus.READY, reason)
 
 
@@ -127,6 +130,22 @@ def _refuse_damaged(version: AdapterVersion) -> None:
             f"The stored bytes {digest} of {version.address} are damaged; upload the version's files again first."
         )
         raise Conflict(text, code="bytes_damaged")
+
+
+def _check_bytes(version: AdapterVersion) -> None:
+    """Hash every file again. Raises Conflict where one is missing or changed."""
+    for path, entry in version.manifest.files.items():
+        try:
+            with artifacts.open_artifact(str(entry["sha256"])) as stream:
+                found = artifacts.digest_of(stream)
+        except NotFound as error:
+            text = (
+                f"{path} of {version.address} is gone from the store; withdraw the version, or put the file back."
+            )
+            raise Conflict(text, code="bytes_missing") from error
+        if found != (entry["sha256"], entry["size"]):
+            text = f"{path} of {version.address} is damaged: it hashes to {found[0]}, not {entry['sha256']}."
+            raise Conflict(text, code="bytes_corrupt")
 
 
 def _refuse_in_use(version: AdapterVersion, target: str) -> None:

@@ -133,16 +133,6 @@ def test_the_zip_is_a_peft_folder_with_a_card(api, world):
     assert "health/triage@1" in archive.read("README.md").decode()
 
 
-def test_it_compares_two_versions(api, world):
-    make_version(world.health)
-    make_version(world.health, rank=8)
-    body = api("bob").get(f"{ONE}/compare?left=1&right=2").json()
-    assert body["differences"]["rank"] == {"left": 2, "right": 8}
-    assert "base" not in body["differences"]
-    assert api("charlie").get(f"{ONE}/compare?left=1&right=2").status_code == 404
-    assert api("bob").get(f"{ONE}/compare?left=1").json()["param"] == "right"
-
-
 @pytest.mark.parametrize("act", ["archive", "withdraw", "quarantine"])
 def test_only_maintainers_end_versions(api, world, act):
     make_version(world.health)
@@ -165,6 +155,27 @@ def test_quarantine_works_on_what_is_in_use_and_can_be_undone(api, world):
     assert api("alice").post(f"{ONE}/versions/1/quarantine", {}, format="json").json()["status"] == "quarantined"
     assert api("bob").get(f"{ONE}/versions/1/archive.zip").status_code == 409
     assert api("alice").post(f"{ONE}/versions/1/restore", {}, format="json").json()["status"] == "ready"
+
+
+@pytest.mark.parametrize("harm", ["missing", "changed"])
+def test_what_was_harmed_in_quarantine_is_not_restored(api, world, store, harm):
+    version = make_version(world.health)
+    api("alice").post(f"{ONE}/versions/1/quarantine", {}, format="json")
+    digest = version.manifest.files["adapter_model.safetensors"]["sha256"]
+    file = next(path for path in store.rglob(digest) if path.is_file())
+    file.chmod(0o600)
+    file.unlink() if harm == "missing" else file.write_bytes(b"other")
+    answer = api("alice").post(f"{ONE}/versions/1/restore", {"reason": "r"}, format="json")
+    code = {"missing": "bytes_missing", "changed": "bytes_corrupt"}[harm]
+    assert (answer.status_code, answer.json()["code"]) == (409, code)
+    assert "adapter_model.safetensors" in answer.json()["detail"]
+    assert api("bob").get(f"{ONE}/versions/1").json()["status"] == "quarantined"
+
+
+@pytest.mark.parametrize(("who", "status"), [("erin", 403), ("bob", 403), ("charlie", 404), ("alice", 200)])
+def test_only_maintainers_restore(api, world, who, status):
+    make_version(world.health, status="archived")
+    assert api(who).post(f"{ONE}/versions/1/restore", {}, format="json").status_code == status
 
 
 def test_a_withdrawn_version_is_gone_for_good(api, world, django_capture_on_commit_callbacks):

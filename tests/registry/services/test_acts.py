@@ -26,8 +26,10 @@ from registry.errors import NotFound, RegistryError
 from registry.models import (
     Adapter,
     AdapterVersion,
+    AdapterVersionLabel,
     Alias,
     AliasHistory,
+    Approval,
     Assignment,
     AuditEvent,
     BaseVersion,
@@ -36,7 +38,9 @@ from registry.models import (
 )
 from registry.selectors import assignments as reads
 from registry.services import (
+    adapters,
     aliases,
+    approvals,
     assignment_moves,
     assignments,
     base_models,
@@ -66,7 +70,8 @@ class Acts(RuleBasedStateMachine):
     def begin(self) -> None:
         self.outer = transaction.atomic()
         self.outer.__enter__()
-        self.by = world.build().by("alice")
+        cast = world.build()
+        self.by, self.second = cast.by("alice"), cast.by("admin")
         self.team = self.by.user.memberships.get(team__slug="health").team  # type: ignore[union-attr]
         make.make_base_version()
         for name in ADAPTERS:
@@ -74,6 +79,7 @@ class Acts(RuleBasedStateMachine):
         self.clients = [clients.create(by=self.by, team=self.team, name=name, vertical="") for name in CLIENTS]
         self.seen: dict[int, tuple[Any, ...]] = {}
         self.answers: list[tuple[Client, str, datetime, Any]] = []
+        self.guarded: dict[int, tuple[int, int, int]] = {}
 
     def teardown(self) -> None:
         if hasattr(self, "outer"):
@@ -108,6 +114,26 @@ class Acts(RuleBasedStateMachine):
                 by=self.by, adapter=version.adapter, name=name, version=version, reason="", force=force
             )
         )
+
+    @rule(which=pick, gate=st.booleans(), approvals_required=st.integers(0, 2))
+    def protect_alias(self, which: int, gate: bool, approvals_required: int) -> None:
+        alias = one(Alias, which)
+        if alias is not None:
+            rules = [{"metric": "loss", "op": "<=", "relative_to": "production"}] if gate else []
+            parts = {"role": "maintainer", "gate": rules, "approvals_required": approvals_required}
+            self.act(lambda: aliases.protect(by=self.by, adapter=alias.adapter, name=alias.name, **parts))
+
+    @rule(which=pick, other=pick, own=st.booleans())
+    def approve(self, which: int, other: int, own: bool) -> None:
+        alias, version = one(Alias, which), one(AdapterVersion, other)
+        if alias is not None:
+            by = self.by if own else self.second
+            self.act(lambda: approvals.approve(by=by, adapter=alias.adapter, name=alias.name, version=version))
+
+    @rule(which=pick, value=st.sampled_from(["a", "b"]))
+    def label(self, which: int, value: str) -> None:
+        version = one(AdapterVersion, which)
+        self.act(lambda: adapters.label_version(by=self.by, version=version, labels={"tier": value}))
 
     @rule(which=pick)
     def delete_alias(self, which: int) -> None:
@@ -219,6 +245,16 @@ class Acts(RuleBasedStateMachine):
             assert rows[-1].version_id == alias.version_id
 
     @invariant()
+    def a_guarded_alias_moves_by_approvals_of_others(self) -> None:
+        for alias in Alias.objects.all():
+            used = Approval.objects.filter(alias=alias, used_at__isnull=False).count()
+            version, required, before = self.guarded.get(alias.pk, (alias.version_id, 0, used))
+            assert alias.version_id == version or used - before >= required
+            self.guarded[alias.pk] = (alias.version_id, alias.approvals_required, used)
+        for event in AuditEvent.objects.filter(action="alias.move"):
+            assert not {event.actor, event.on_behalf_of} & set(event.after.get("approved_by", []))
+
+    @invariant()
     def assignments_never_overlap(self) -> None:
         for client in getattr(self, "clients", []):
             made = Assignment.objects.filter(slot__client=client).order_by("valid_from", "pk")
@@ -255,7 +291,7 @@ def had(client: Client, at: datetime) -> list[tuple[str, int, str]] | None:
 
 def snapshot() -> list[list[Any]]:
     """Everything that acts change, but for telemetry."""
-    models = (AdapterVersion, Alias, AliasHistory, Assignment, BaseVersion)
+    models = (AdapterVersion, AdapterVersionLabel, Alias, AliasHistory, Approval, Assignment, BaseVersion)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 

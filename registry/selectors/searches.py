@@ -1,0 +1,54 @@
+"""Filters that several lists share: labels, text, and what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.db.models.fields.json import KeyTransform
+
+from registry.models import AdapterLabel, AdapterVersion, AdapterVersionLabel, Evaluation
+from registry.selectors import measures
+
+LOOKUPS = {"<=": "lte", ">=": "gte", "<": "lt", ">": "gt"}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`loss<=2.5`: of a version's evaluations on test rows, on the base that it was made for."""
+
+    metric: str
+    op: str
+    value: float
+
+
+def labelled(kind: type[AdapterLabel] | type[AdapterVersionLabel], of: str, key: str, value: str) -> Exists:
+    """Whether a row has the label; `of` is the label's way to the row."""
+    return Exists(_labels(kind, of).filter(key=key, value=value))
+
+
+def label_says(kind: type[AdapterLabel] | type[AdapterVersionLabel], of: str, text: str) -> Exists:
+    return Exists(_labels(kind, of).filter(Q(key__icontains=text) | Q(value__icontains=text)))
+
+
+def _labels(kind: type[AdapterLabel] | type[AdapterVersionLabel], of: str) -> QuerySet[Model]:
+    rows: QuerySet[Model] = kind._default_manager.filter(**{of: OuterRef("pk")})
+    return rows
+
+
+def within(rows: QuerySet[AdapterVersion], bounds: Sequence[Bound]) -> QuerySet[AdapterVersion]:
+    """The versions that were measured within every bound."""
+    for bound in bounds:
+        own = measures.on_test_split().filter(adapter_version=OuterRef("pk"), on_base=OuterRef("base_version"))
+        rows = rows.filter(Exists(_within(own, bound)))
+    return rows
+
+
+def _within(rows: QuerySet[Evaluation], bound: Bound) -> QuerySet[Evaluation]:
+    kind, _, check = bound.metric.partition(".")
+    if check:  # a share of rows, by the name of the check
+        return rows.annotate(share=KeyTransform(check, kind)).filter(
+            **{f"share__{LOOKUPS[bound.op]}": bound.value}
+        )
+    return rows.filter(**{f"{bound.metric}__{LOOKUPS[bound.op]}": bound.value})
