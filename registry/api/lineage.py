@@ -102,8 +102,13 @@ class Lineage(View):
         return self.one(graph_words(found))
 
 
+def _by_id(node: lineage.Node) -> str:
+    return node.id
+
+
 def graph_words(graph: lineage.Graph) -> dict[str, Any]:
-    nodes = [vars(node) for node in sorted(graph.nodes.values(), key=lambda n: n.id)]
+    names = ("id", "kind", "label", "state", "url")
+    nodes = [{name: getattr(node, name) for name in names} for node in sorted(graph.nodes.values(), key=_by_id)]
     edges = sorted(graph.edges, key=lambda e: (e.source, e.target, e.kind))
     return {"nodes": nodes, "edges": [{"from": e.source, "to": e.target, "kind": e.kind} for e in edges]}
 

@@ -6,7 +6,8 @@ the cost grows with `depth`, not with the size of the registry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,17 +25,19 @@ __all__ = ["Edge", "Graph", "Node", "graph", "neighbourhood", "reasons_of"]
 Direction = Literal["up", "down", "both"]
 LARGEST_DEPTH = 6
 LARGEST_ID = 2**63 - 1
+LARGEST_STEP = 2000  # versions: more can neither be drawn nor read
 
 
 @dataclass(frozen=True)
 class Node:
-    """`id` is `kind:address`; `state` is what the node's badge says."""
+    """`id` is `kind:address`; `state` is what the node's badge says; `key` finds its row."""
 
     id: str
     kind: str
     label: str
     state: str
     url: str
+    key: int
 
 
 @dataclass(frozen=True)
@@ -78,15 +81,15 @@ def neighbourhood(by: Caller, node: str, *, depth: int = 1, direction: Direction
     found.nodes[start.id] = start
     frontier = {start.id}
     for _ in range(depth):
-        step = _around(_versions_at(by, frontier), bases=frontier)
+        step = _around(_versions_at(by, [found.nodes[node] for node in frontier]), bases=frontier)
         edges = [e for e in step.edges if _follows(e, frontier, direction)]
         ends = {e.source for e in edges} | {e.target for e in edges}
         frontier = found.add((n for n in step.nodes.values() if n.id in ends), edges)
         if not frontier:
             break
     # The walk follows one direction from what it reached last; what is true between what it found is shown too.
-    adapters = {node for node in found.nodes if node.startswith("adapter:")}
-    whole = _around(_versions_at(by, adapters), bases=found.nodes)
+    adapters = [node.key for node in found.nodes.values() if node.kind == "adapter"]
+    whole = _around(adapters, bases=found.nodes)
     found.edges.update(e for e in whole.edges if e.source in found.nodes and e.target in found.nodes)
     return found
 
@@ -116,28 +119,17 @@ def _start(by: Caller, node: str) -> Node:
     )
 
 
-def _versions_at(by: Caller, ids: set[str]) -> list[int]:
-    """Adapter versions that touch any of the nodes `ids`."""
+def _versions_at(by: Caller, nodes: Iterable[Node]) -> list[int]:
+    """Adapter versions that touch any of the nodes."""
+    keys: dict[str, list[int]] = defaultdict(list)
+    for node in nodes:
+        keys[node.kind].append(node.key)
+    wanted = Q(pk__in=[*keys["adapter"], *{pk for _, pk in _assigned(keys["client"])}])
+    for kind, field_name in (("base", "base_version"), ("dataset", "dataset_version"), ("job", "job")):
+        if keys[kind]:
+            wanted |= Q(**{f"{field_name}__in": keys[kind]})
     rows = visible(by, AdapterVersion.objects.all(), team="adapter__team")
-    wanted = Q(pk__in=[])
-    for node in ids:
-        kind, _, text = node.partition(":")
-        address = addresses.parse(text) if kind != "job" else None
-        if kind == "base" and address:
-            wanted |= Q(base_version__base_model__name=address.name, base_version__number=address.number)
-        elif kind == "dataset" and address:
-            wanted |= Q(
-                dataset_version__dataset__team__slug=address.team,
-                dataset_version__dataset__name=address.name,
-                dataset_version__number=address.number,
-            )
-        elif kind == "adapter" and address:
-            wanted |= Q(adapter__team__slug=address.team, adapter__name=address.name, number=address.number)
-        elif kind == "client" and address:
-            wanted |= Q(pk__in=_of_client(address.team or "", address.name))
-        elif kind == "job":
-            wanted |= Q(job=int(text))
-    return list(rows.filter(wanted).values_list("pk", flat=True)[:2000])
+    return list(rows.filter(wanted).order_by("pk").values_list("pk", flat=True)[:LARGEST_STEP])
 
 
 def _open() -> Q:
@@ -145,10 +137,13 @@ def _open() -> Q:
     return Q(valid_from__lte=now) & (Q(valid_to__isnull=True) | Q(valid_to__gt=now))
 
 
-def _of_client(team: str, name: str) -> list[int]:
-    rows = Assignment.objects.filter(_open(), slot__client__team__slug=team, slot__client__name=name)
-    triples = rows.values_list("version", "alias__version", "canary_version")
-    return [pk for triple in triples for pk in triple if pk is not None]
+def _assigned(clients: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """(client, version) of each version that a client is assigned to now, in whichever slot."""
+    ids = list(clients)
+    for start in range(0, len(ids), staleness.CHUNK):
+        rows = Assignment.objects.filter(_open(), slot__client__in=ids[start : start + staleness.CHUNK])
+        for client, *versions in rows.values_list("slot__client", "version", "alias__version", "canary_version"):
+            yield from ((client, pk) for pk in versions if pk is not None)
 
 
 def _standing(ids: Iterable[int]) -> tuple[set[int], set[int]]:
@@ -160,9 +155,7 @@ def _standing(ids: Iterable[int]) -> tuple[set[int], set[int]]:
 
 def _hit(clients: Iterable[int]) -> set[int]:
     """Those of the clients that any stale version answers, in whichever slot."""
-    rows = Assignment.objects.filter(_open(), slot__client__in=clients)
-    columns = rows.values_list("slot__client", "version", "alias__version", "canary_version")
-    reached = [(client, pk) for client, *versions in columns for pk in versions if pk is not None]
+    reached = list(_assigned(clients))
     stale, _ = _standing({pk for _, pk in reached})
     return {client for client, pk in reached if pk in stale}
 
@@ -216,15 +209,17 @@ def _base_node(row: BaseVersion) -> Node:
     current = row.base_model.current_id == row.pk
     superseded = row.status == "active" and not current
     state = "current" if current else "superseded" if superseded else row.status
-    return Node(f"base:{row.address}", "base", row.address, state, f"/base-models/{row.base_model.name}")
+    url = f"/base-models/{row.base_model.name}"
+    return Node(f"base:{row.address}", "base", row.address, state, url, row.pk)
 
 
 def _dataset_node(row: DatasetVersion) -> Node:
-    return Node(f"dataset:{row.address}", "dataset", row.address, row.status, f"/datasets/{row.dataset.address}")
+    url = f"/datasets/{row.dataset.address}"
+    return Node(f"dataset:{row.address}", "dataset", row.address, row.status, url, row.pk)
 
 
 def _job_node(row: Job) -> Node:
-    return Node(f"job:{row.pk}", "job", f"job {row.pk}", row.state, f"/jobs/{row.pk}")
+    return Node(f"job:{row.pk}", "job", f"job {row.pk}", row.state, f"/jobs/{row.pk}", row.pk)
 
 
 def _version_node(row: AdapterVersion, stale: set[int], idle: set[int]) -> Node:
@@ -232,10 +227,9 @@ def _version_node(row: AdapterVersion, stale: set[int], idle: set[int]) -> Node:
     state = "stale" if row.pk in stale else "unused" if row.pk in idle else "fresh"
     state = row.status if row.status != "ready" else state
     url = f"/adapters/{row.adapter.address}/{row.number}"
-    return Node(f"adapter:{row.address}", "adapter", row.address, state, url)
+    return Node(f"adapter:{row.address}", "adapter", row.address, state, url, row.pk)
 
 
 def _client_node(row: Client, *, stale: bool) -> Node:
-    return Node(
-        f"client:{row.address}", "client", row.address, "stale" if stale else "fresh", f"/clients/{row.address}"
-    )
+    state, url = "stale" if stale else "fresh", f"/clients/{row.address}"
+    return Node(f"client:{row.address}", "client", row.address, state, url, row.pk)

@@ -129,6 +129,6 @@ def _coming(by: Caller, only: set[str] | None, found: Facts) -> None:
         if only is not None and spec.adapter.address not in only:
             continue
         state = "queued" if job.state == JobState.QUEUED else "training"
-        node = Node(f"training:{job.pk}", "training", spec.adapter.address, state, f"/jobs/{job.pk}")
+        node = Node(f"training:{job.pk}", "training", spec.adapter.address, state, f"/jobs/{job.pk}", job.pk)
         found.seconds[node.id] = f"{spec.adapter.vertical} · rank {spec.recipe.get('rank', '?')}"
         found.coming.append((node, Edge(f"base:{spec.base_version.address}", node.id, state)))

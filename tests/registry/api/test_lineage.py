@@ -3,12 +3,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from registry.access import SYSTEM
 from registry.choices import JobKind
-from registry.models import BaseModel, BaseVersion
+from registry.models import AuditEvent, BaseModel, BaseVersion, Waiver
 from registry.services import aliases, assignments, clients, jobs
 from registry.services.assignments import Target
 from tests.make import make_base_version, make_dataset_version, make_version
@@ -81,6 +82,51 @@ def test_it_waives_with_a_reason_and_an_end(api, served):
     assert stale(api("alice"))[0]["waived_until"] is not None
 
 
+@pytest.fixture
+def waived(api, served):
+    """The waiver of triage@1, which a new chat template made stale."""
+    make_base_version(change="template")
+    until = (timezone.now() + timedelta(days=7)).isoformat()
+    body = {"adapter": "health/triage", "version": 1, "reason": "prompts are pinned", "until": until}
+    return api("alice").post("/api/v1/staleness/waive", body, format="json").json()
+
+
+def test_it_shows_who_waived_it_and_why(api, waived):
+    (row,) = stale(api("bob"))
+    assert row["waiver"]["reason"] == "prompts are pinned"
+    assert (row["waiver"]["by"][:6], row["waiver"]["id"]) == ("token:", waived["id"])
+    assert row["reasons"][0]["change"] == "template"
+
+
+def test_a_waiver_ends_by_itself(api, waived):
+    Waiver.objects.update(until=timezone.now() - timedelta(seconds=1))
+    assert stale(api("alice"))[0]["waiver"] is None
+
+
+def test_a_waiver_is_ended_early_and_once(api, waived):
+    at = f"/api/v1/staleness/waivers/{waived['id']}/end"
+    assert api("alice").post(at, {"reason": "pinned no longer"}, format="json").status_code == 200
+    assert stale(api("alice"))[0]["waived_until"] is None
+    event = AuditEvent.objects.get(action="staleness.unwaive")
+    assert (event.object, event.reason) == ("adapter:health/triage@1", "pinned no longer")
+    assert api("alice").post(at).status_code == 409
+
+
+@pytest.mark.parametrize(("who", "status"), [("bob", 403), ("erin", 403), ("charlie", 404)])
+def test_only_maintainers_end_a_waiver(api, waived, who, status):
+    assert api(who).post(f"/api/v1/staleness/waivers/{waived['id']}/end").status_code == status
+    assert stale(api("alice"))[0]["waived_until"] is not None
+
+
+def test_it_says_since_when_and_puts_the_gravest_first(api, served, world):
+    other = make_version(world.health, "coding", base=make_base_version("mistral"))
+    template = make_base_version(change="template")
+    make_base_version("mistral", change="shape")
+    first, second = stale(api("alice"))
+    assert (first["adapter"], second["adapter"]) == (other.adapter.address, "health/triage")
+    assert second["reasons"][0]["since"] == template.activated_at.isoformat().replace("+00:00", "Z")
+
+
 def test_it_shows_nobody_elses_staleness(api, served):
     make_base_version(change="weights")
     assert stale(api("charlie")) == []
@@ -94,8 +140,32 @@ def test_it_asks_a_constant_number_of_queries(world, store, adapters, django_ass
     for index in range(adapters):
         make_version(world.health, f"a{index}", base=base)
     make_base_version(change="weights")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         assert len(staleness.listing(SYSTEM)) == adapters
+
+
+@pytest.mark.parametrize("query", [{}, {"node": "base:llama@1"}, {"node": "base:llama@1", "depth": 3}])
+@pytest.mark.parametrize("direction", ["both", "down"])
+def test_a_graph_takes_as_many_queries_for_ten_adapters_as_for_two(api, world, store, query, direction):
+    base, counts = make_base_version(), []
+    make_base_version(change="weights")
+    client, asked = api("alice"), {**query, **({"direction": direction} if query else {})}
+    client.get("/api/v1/me")  # notes that the token was used
+    for names in (range(2), range(2, 10)):
+        for index in names:
+            serve(world, make_version(world.health, f"a{index}", base=base), f"c{index}")
+        with CaptureQueriesContext(connection) as seen:
+            graph = client.get("/api/v1/lineage", asked).json()
+        counts.append(len(seen))
+        assert sum(node["kind"] == "adapter" for node in graph["nodes"]) == names.stop
+    assert counts[0] == counts[1]
+
+
+def serve(world, version, name):
+    """A client of its own for the version."""
+    client = clients.create(by=SYSTEM, team=world.health, name=name, vertical="")
+    target = Target(version.adapter, version=version)
+    assignments.assign(by=SYSTEM, client=client, slot="default", target=target, reason="")
 
 
 def test_it_draws_a_neighbourhood(api, served):
