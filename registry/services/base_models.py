@@ -14,7 +14,7 @@ from registry.errors import Conflict
 from registry.models import BaseModel, BaseVersion, Job
 from registry.selectors import base_models as selectors
 from registry.selectors import uploads, use
-from registry.services import artifacts, audit, base_sources, jobs
+from registry.services import artifacts, audit, auto_retrain, base_sources, jobs
 from registry.services.artifacts import Stored
 from registry.services.numbers import allot
 from registry.services.uploads import content
@@ -109,6 +109,8 @@ def activate(*, by: Caller, version: BaseVersion, reason: str = "") -> BaseVersi
         after = {"current": version.number, "status": BaseStatus.ACTIVE}
         obj = f"base:{version.address}"
         audit.record(by, "base_version.activate", obj, before=before, after=after, reason=reason)
+        base.current = version
+        auto_retrain.begin(by=by, base=base)
     version.refresh_from_db()
     return version
 
