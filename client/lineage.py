@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="What came of what, and what is sta
 def stale(base_model: str | None = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """What needs a retrain, why, and which clients are hit."""
     with explained():
-        found = connect(url, token).get("/staleness", base_model=base_model)["results"]
+        found = list(connect(url, token).pages("/staleness", base_model=base_model))
         lines = [
             {
                 "adapter": f"{row['adapter']}@{row['version']}",
@@ -62,7 +62,7 @@ def retrain(
 
 def _stale_bases(server: Client) -> list[str]:
     """The base models of what is stale and not waived, in order of their names."""
-    owing = [row["adapter"] for row in server.get("/staleness")["results"] if not row["waived_until"]]
+    owing = [row["adapter"] for row in server.pages("/staleness") if not row["waived_until"]]
     return sorted({server.get(f"/adapters/{adapter}")["base_model"] for adapter in dict.fromkeys(owing)})
 
 

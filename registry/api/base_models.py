@@ -18,6 +18,7 @@ from registry.api.views import View
 from registry.choices import BaseStatus
 from registry.models import BaseModel, BaseVersion
 from registry.selectors import base_models as selectors
+from registry.selectors import impacts
 from registry.services import base_models as services
 
 
@@ -142,7 +143,7 @@ class Impact(View):
     @extend_schema(responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request, base: str, number: int) -> Response:
         version = selectors.version(self.by, selectors.one(self.by, base), number)
-        found = asdict(selectors.impact(self.by, version))
+        found = asdict(impacts.of(self.by, version))
         others = {"adapters": found.pop("other_adapters"), "clients": found.pop("other_clients")}
         return self.one({**found, "other_teams": others})
 

@@ -8,7 +8,7 @@ from django.urls import path
 
 from registry.dashboard.callers import act, caller, page, paged
 from registry.selectors import base_models as selectors
-from registry.selectors import standing
+from registry.selectors import impacts, standing
 from registry.services import base_models as services
 
 
@@ -25,7 +25,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "base": base,
         "versions": standing.timeline(by, base),
-        "drafts": [(draft, selectors.impact(by, draft)) for draft in selectors.drafts(by, base)],
+        "drafts": [(draft, impacts.of(by, draft)) for draft in selectors.drafts(by, base)],
         "administrator": by.administrator,
     }
     return render(request, "base_models/detail.html", context)

@@ -1,22 +1,16 @@
-"""Base models, what changed between two of their versions, and whom a draft would touch."""
+"""Base models, and what changed between two of their versions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-from django.conf import settings
 from django.db.models import Count, Q, QuerySet
-from django.utils import timezone
 
-from registry.access import Act, Caller, require_scope, seen_teams
-from registry.choices import BaseChange, BaseStatus, JobKind, JobState, VersionStatus
+from registry.access import Act, Caller, require_scope
+from registry.choices import BaseChange, BaseStatus, VersionStatus
 from registry.errors import NotFound
-from registry.models import Adapter, BaseModel, BaseVersion, Job, Receipt
-from registry.selectors import addresses, use
-
-RECENT = timedelta(days=7)
+from registry.models import BaseModel, BaseVersion
+from registry.selectors import addresses
 
 
 class Fingerprints(Protocol):
@@ -81,71 +75,6 @@ def distinct_tokenizers() -> list[BaseVersion]:
     current = BaseVersion.objects.filter(current_of__isnull=False, manifest__isnull=False)
     rows = current.select_related("base_model", "manifest").defer("module_table").order_by("pk")
     return list({row.tokenizer_sha256: row for row in rows}.values())
-
-
-@dataclass(frozen=True)
-class Impact:
-    """What activating a version means: names of the caller's own, counts of the others'."""
-
-    change: str
-    adapters: list[dict[str, Any]]
-    clients: list[str]
-    other_adapters: int
-    other_clients: int
-    requests_7d: int
-    estimated_device_seconds: float
-    estimated_cost: float
-
-
-def impact(by: Caller, version_: BaseVersion) -> Impact:
-    """Adapters of this base model that are not on this version, their clients, and what retraining would cost."""
-    require_scope(by, Act.READ)
-    adapters = list(_touched(version_))
-    mine = set(seen_teams(by).values_list("pk", flat=True))
-    assigned = use.open_assignments().filter(adapter__in=adapters)
-    clients = {one.slot.client for one in assigned}
-    own_clients = [client for client in clients if client.team_id in mine]
-    seconds = _training_seconds([adapter for adapter in adapters if adapter.team_id in mine])
-    return Impact(
-        change=_change_for(version_),
-        adapters=[_of_adapter(adapter) for adapter in adapters if adapter.team_id in mine],
-        clients=sorted(client.address for client in own_clients),
-        other_adapters=sum(adapter.team_id not in mine for adapter in adapters),
-        other_clients=len(clients) - len(own_clients),
-        requests_7d=Receipt.objects.filter(client__in=own_clients, at__gte=timezone.now() - RECENT).count(),
-        estimated_device_seconds=seconds,
-        estimated_cost=round(seconds / 3600 * settings.DEVICE_HOUR_PRICE, 4),
-    )
-
-
-def _touched(version_: BaseVersion) -> QuerySet[Adapter]:
-    ready = Adapter.objects.filter(base_model=version_.base_model_id, versions__status=VersionStatus.READY)
-    elsewhere = ready.exclude(versions__in=version_.adapter_versions.filter(status=VersionStatus.READY))
-    return elsewhere.distinct().select_related("team").order_by("team__slug", "name")
-
-
-def _change_for(version_: BaseVersion) -> str:
-    """Against what adapters stand on today; the recorded change where nothing is current yet."""
-    current = version_.base_model.current
-    if current is None or current.pk == version_.pk or version_.status != BaseStatus.DRAFT:
-        return version_.change
-    return change_between(current, version_)
-
-
-def _of_adapter(adapter: Adapter) -> dict[str, Any]:
-    current = addresses.current_version(adapter)
-    base = current.base_version.address if current else None
-    return {"adapter": adapter.address, "version": current.number if current else None, "base": base}
-
-
-def _training_seconds(adapters: list[Adapter]) -> float:
-    """What each adapter's last training took."""
-    total = 0.0
-    for adapter in adapters:
-        done = Job.objects.filter(kind=JobKind.TRAIN, state=JobState.SUCCEEDED, training__adapter=adapter)
-        last = done.order_by("-pk").first()
-        total += float((last.cost if last else {}).get("device_seconds") or 0)
-    return round(total, 3)
 
 
 def table(by: Caller) -> QuerySet[BaseModel]:
