@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import transaction
 
 from registry.access import SYSTEM, Act, Caller, require
@@ -17,7 +19,7 @@ from registry.services.artifacts import Stored
 from registry.services.numbers import allot
 from registry.services.uploads import content
 from registry.services.version_states import move_status
-from registry.weights import AdapterFacts
+from registry.weights import AdapterFacts, archive
 
 F = TypeVar("F")
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -28,13 +30,15 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 def create(
     *, by: Caller, adapter: Adapter, base_version: BaseVersion, files: Mapping[str, Path]
 ) -> AdapterVersion:
-    """Store the two files of a PEFT folder and queue their check. `files` maps names to uploads.
+    """Store the two files of a PEFT folder (or of one zip of it) and queue their check. `files`: by name.
 
     Raises Invalid where they are missing or pickled, Conflict where the base version can't serve.
     """
     require(by, Act.TRAIN, adapter.team)
     _check_base(adapter, base_version)
-    stored = {name: artifacts.upload(path) for name, path in chosen_files(files).items()}
+    with TemporaryDirectory(prefix="unpacked-") as folder:
+        chosen = _unpacked(files, Path(folder)) if _zipped(files) else chosen_files(files)
+        stored = {name: artifacts.upload(path) for name, path in chosen.items()}
     return _queued(by, adapter, base_version, stored)
 
 
@@ -42,8 +46,27 @@ def create_uploaded(*, by: Caller, adapter: Adapter, base_version: BaseVersion, 
     """The same, of a complete upload of the team, whose files are in the store already."""
     require(by, Act.TRAIN, adapter.team)
     _check_base(adapter, base_version)
-    chosen = chosen_files(content(upload), param="upload")
-    return _queued(by, adapter, base_version, chosen)
+    files = content(upload)
+    if _zipped(files):
+        with TemporaryDirectory(prefix="fetched-") as folder:
+            ((name, stored),) = files.items()
+            target = Path(folder) / PurePosixPath(name).name
+            artifacts.fetch_file(stored.sha256, target)
+            return create(by=by, adapter=adapter, base_version=base_version, files={name: target})
+    return _queued(by, adapter, base_version, chosen_files(files, param="upload"))
+
+
+def _zipped(files: Mapping[str, Any]) -> bool:
+    return len(files) == 1 and next(iter(files)).lower().endswith(".zip")
+
+
+def _unpacked(files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """The two files of a zip, unpacked into `folder`; the rest of it stays packed."""
+    (source,) = files.values()
+    chosen = chosen_files(archive.members(source, most_bytes=settings.MAX_UPLOAD_BYTES))
+    for name, member in chosen.items():
+        archive.extract(source, member, folder / name)
+    return {name: folder / name for name in chosen}
 
 
 def _queued(
@@ -68,25 +91,27 @@ def _queued(
 
 
 def chosen_files(files: Mapping[str, F], *, param: str = "files") -> dict[str, F]:
-    """The two files that make an adapter, by their names at the folder's top. Others (README.md) are left out."""
+    """The two files that make an adapter, of the folder nearest to the top. Others (README.md) are left out."""
+    folders = sorted({PurePosixPath(name).parent for name in files}, key=lambda one: len(one.parts))
+    whole = [one for one in folders if all(str(one / name) in files for name in KEPT)]
+    if len(whole) > 1 and len(whole[0].parts) == len(whole[1].parts):
+        raise _refusal(f"{whole[0]} and {whole[1]} hold an adapter each; send one.", "ambiguous", param)
+    if whole:
+        return {name: files[str(whole[0] / name)] for name in KEPT}
     by_name = {name.rpartition("/")[2]: path for name, path in files.items()}
     pickled = sorted(name for name in by_name if name.lower().endswith(PICKLES))
     if pickled and WEIGHTS not in by_name:
-        _refuse(
+        raise _refusal(
             f"{pickled[0]} is a pickle, which may run code when it is loaded; save the adapter with"
             " safe_serialization=True and upload adapter_model.safetensors.",
             "pickle_refused",
             param,
         )
-    missing = [name for name in KEPT if name not in by_name]
-    if missing:
-        found = ", ".join(sorted(by_name)[:10]) or "nothing"
-        _refuse(
-            f"{' and '.join(missing)} is missing (found {found}); upload a PEFT folder's files.",
-            "file_missing",
-            param,
-        )
-    return {name: by_name[name] for name in KEPT}
+    missing = [name for name in KEPT if name not in by_name] or ["a folder with both adapter files"]
+    found = ", ".join(sorted(by_name)[:10]) or "nothing"
+    raise _refusal(
+        f"{' and '.join(missing)} is missing (found {found}); upload a PEFT folder's files.", "file_missing", param
+    )
 
 
 def importing(*, job: Job) -> AdapterVersion:
@@ -120,7 +145,7 @@ def verified(*, version: AdapterVersion, facts: AdapterFacts, probe: dict[str, A
 
 def _check_base(adapter: Adapter, base_version: BaseVersion) -> None:
     if base_version.base_model_id != adapter.base_model_id:
-        _refuse(
+        raise _refusal(
             f"{adapter.address} is made for {adapter.base_model.name}, not {base_version.address}.",
             "other_base_model",
             param="base_version",
@@ -133,6 +158,6 @@ def _check_base(adapter: Adapter, base_version: BaseVersion) -> None:
         )
 
 
-def _refuse(message: str, code: str, param: str = "files") -> None:
+def _refusal(message: str, code: str, param: str = "files") -> Invalid:
     errors = [{"param": param, "code": code, "message": message}]
-    raise Invalid(message, param=param, code=code, errors=errors)
+    return Invalid(message, param=param, code=code, errors=errors)

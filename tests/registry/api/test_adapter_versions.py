@@ -35,6 +35,37 @@ def test_it_takes_a_peft_folder_and_queues_its_check(api, world):
     assert set(answer.json()["manifest"]) == {"adapter_config.json", "adapter_model.safetensors"}
 
 
+def zipped(files):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return {"adapter.zip": made.getvalue()}
+
+
+def test_it_takes_a_zip_of_a_peft_folder(api, world):
+    make_adapter(world.health)
+    loose = bring(api).json()["manifest"]
+    folder = {f"out/{name}": data for name, data in adapter_files(seed=7).items()}
+    deeper = {"out/checkpoint-5/adapter_config.json": b"{}", "out/checkpoint-5/adapter_model.safetensors": b"old"}
+    answer = bring(api, files=zipped({**deeper, **folder}))
+    assert (answer.status_code, answer.json()["manifest"]) == (202, loose)
+
+
+def test_it_refuses_a_zip_that_leads_out(api, world):
+    make_adapter(world.health)
+    answer = bring(api, files=zipped({**adapter_files(seed=7), "../evil": b"x"}))
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "traversal")
+    assert not AdapterVersion.objects.exists()
+
+
+def test_it_asks_which_of_two_adapters_is_meant(api, world):
+    make_adapter(world.health)
+    both = {f"{folder}/{name}": data for folder in "ab" for name, data in adapter_files(seed=7).items()}
+    answer = bring(api, files=zipped(both))
+    assert (answer.status_code, answer.json()["code"]) == (422, "ambiguous")
+
+
 @pytest.mark.parametrize(("who", "status"), [("bob", 403), ("charlie", 404), (None, 401)])
 def test_only_editors_import(api, world, who, status):
     make_adapter(world.health)
