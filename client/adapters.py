@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from client import uploads
 from client.addresses import numbered, owned, parted, whole
 from client.api import ApiError, Client, Files
 from client.output import Exit, data, explained, rows, stop, talk
@@ -61,7 +62,7 @@ def push(
         server = connect(url, token)
         number = base_version if base_version is not None else _current_base(server, address)
         path = f"/adapters/{address}/versions"
-        version = server.upload(path, _files(folder), {"base_version": number})
+        version = _sent(server, address, folder, number)
         if not no_wait:
             path, words = f"{path}/{version['number']}", f"Verifying {version['address']}"
             version = made(server, path, version["job"], words, timeout)
@@ -142,10 +143,14 @@ def _current_base(server: Client, address: str) -> int:
     return int(base["current"])
 
 
-def _files(folder: Path) -> Files:
-    """Every file below `folder`, named by its path there."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [("files", (path.relative_to(folder).as_posix(), path.read_bytes())) for path in found]
+def _sent(server: Client, address: str, folder: Path, base_version: int) -> dict[str, Any]:
+    """The version that comes of the folder: in one request, or in parts where it is large."""
+    path, files = f"/adapters/{address}/versions", uploads.below(folder)
+    if uploads.large(files):
+        body = {"upload": uploads.sent(server, owned(address)[0], files), "base_version": base_version}
+        return dict(server.post(path, body))
+    sent: Files = [("files", (name, file.read_bytes())) for name, file in files.items()]
+    return dict(server.upload(path, sent, {"base_version": base_version}))
 
 
 def _inside(folder: Path, path: str) -> Path:

@@ -58,8 +58,11 @@ class Client:
     def get(self, path: str, **params: Any) -> Any:
         return self._call("GET", path, params=_given(params))
 
-    def post(self, path: str, body: Any = None, *, params: Mapping[str, Any] | None = None) -> Any:
-        return self._call("POST", path, json=body, params=params, headers=_once())
+    def post(
+        self, path: str, body: Any = None, *, params: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> Any:
+        longer = {} if timeout is None else {"timeout": timeout}
+        return self._call("POST", path, json=body, params=params, headers=_once(), **longer)
 
     def put(self, path: str, body: Any) -> Any:
         return self._call("PUT", path, json=body)

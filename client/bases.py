@@ -1,4 +1,4 @@
-"""`plethora base`: list, register, activate."""
+"""`plethora base`: list, register, push, activate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from client import uploads
 from client.addresses import numbered
 from client.api import ApiError, Client
 from client.output import data, explained, rows, talk
@@ -14,6 +15,7 @@ from client.session import Json, Token, Url, connect
 from client.waiting import DAY, NoWait, Seconds, made
 
 app = typer.Typer(no_args_is_help=True, help="Base models.")
+OTHER_FORMS = (".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf")
 WORDS = ("base_model", "number", "status", "change", "parameter_count", "context_length")
 
 
@@ -45,12 +47,33 @@ def register(
         server = connect(url, token)
         _make_where_missing(server, name)
         body = {"source": _address(source), "note": note}
-        version = server.post(f"/base-models/{name}/versions", body)
-        if not no_wait:
-            path = f"/base-models/{name}/versions/{version['number']}"
-            words = f"Reading {name}@{version['number']}"
-            version = made(server, path, version["job"], words, timeout)
-        data(version if as_json else {word: version.get(word) for word in WORDS}, as_json=as_json)
+        _registered(server, name, body, as_json=as_json, timeout=None if no_wait else timeout)
+
+
+@app.command()
+def push(
+    name: str,
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+    note: Annotated[str, typer.Option()] = "",
+    no_wait: NoWait = False,
+    timeout: Seconds = DAY,
+    *,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Upload the files of a folder of this machine as a new version of a base model.
+
+    Makes the base model where there is none of that name. After a break the same command goes on where it was.
+    """
+    with explained():
+        server = connect(url, token)
+        files = _model(folder)
+        source = f"upload:{uploads.sent(server, server.me()['team'], files)}"
+        _make_where_missing(server, name)
+        _registered(
+            server, name, {"source": source, "note": note}, as_json=as_json, timeout=None if no_wait else timeout
+        )
 
 
 @app.command()
@@ -67,6 +90,22 @@ def activate(
         name, number = numbered(address, "base@4")
         version = connect(url, token).post(f"/base-models/{name}/versions/{number}/activate", {"reason": reason})
         data(version if as_json else {word: version.get(word) for word in WORDS}, as_json=as_json)
+
+
+def _model(folder: Path) -> dict[str, Path]:
+    """The files at the folder's top, less the same weights in other forms."""
+    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."}
+    safe = any(name.endswith(".safetensors") for name in files)
+    return {name: path for name, path in files.items() if not (safe and path.suffix in OTHER_FORMS)}
+
+
+def _registered(server: Client, name: str, body: dict[str, str], *, as_json: bool, timeout: float | None) -> None:
+    """Print the version once its files were read, or at once where there is no timeout."""
+    version = server.post(f"/base-models/{name}/versions", body)
+    if timeout is not None:
+        path = f"/base-models/{name}/versions/{version['number']}"
+        version = made(server, path, version["job"], f"Reading {name}@{version['number']}", timeout)
+    data(version if as_json else {word: version.get(word) for word in WORDS}, as_json=as_json)
 
 
 def _make_where_missing(server: Client, name: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from client import uploads
 from client.addresses import owned, whole
 from client.api import ApiError, Client
 from client.output import data, explained, rows, talk
@@ -41,19 +42,29 @@ def push(
 ) -> None:
     """Upload a file as the next version of team/dataset, and wait until it is validated.
 
-    Makes the dataset where there is none of that name.
+    Makes the dataset where there is none of that name. A large file goes in parts; after a break the same command
+    goes on where it was.
     """
     with explained():
         address = whole(address)
         server = connect(url, token)
         _make_where_missing(server, address, vertical)
         path = f"/datasets/{address}/versions"
-        version = server.upload(path, [("file", (file.name, file.read_bytes()))])
+        version = _sent(server, address, file)
         if not no_wait:
             path, words = f"{path}/{version['number']}", f"Validating {address}@{version['number']}"
             version = made(server, path, version["job"], words, timeout)
         shown = {"address": f"{address}@{version['number']}", **{word: version[word] for word in WORDS}}
         data(version if as_json else shown, as_json=as_json)
+
+
+def _sent(server: Client, address: str, file: Path) -> dict[str, Any]:
+    """The version that comes of the file: in one request, or in parts where it is large."""
+    path, files = f"/datasets/{address}/versions", {file.name: file}
+    if uploads.large(files):
+        body = {"upload": uploads.sent(server, owned(address)[0], files)}
+        return dict(server.post(path, body))
+    return dict(server.upload(path, [("file", (file.name, file.read_bytes()))]))
 
 
 def _make_where_missing(server: Client, address: str, vertical: str) -> None:
