@@ -184,6 +184,41 @@ def test_an_alias_history_is_not_closed_in_the_past(world, store):
     AliasHistory.objects.filter(pk=row.pk).update(valid_to=timezone.now())
 
 
+def test_no_assignment_is_slipped_into_a_gap_of_the_past(world, store):
+    values, now = assigned(world), timezone.now()
+    hours = [now - timedelta(hours=n) for n in range(6)]
+    Assignment.objects.create(**values, valid_from=hours[3], valid_to=hours[2])
+    for begun, ended in ((hours[5], hours[4]), (hours[1], now), (hours[1], None)):
+        row = {"valid_from": begun, "valid_to": ended}
+        refused(lambda row=row: Assignment.objects.create(**values, **row))
+    Assignment.objects.create(**values, valid_from=timezone.now())
+
+
+def test_a_plan_may_be_made_before_another_plan(world, store):
+    values, now = assigned(world), timezone.now()
+    Assignment.objects.create(**values, valid_from=now + timedelta(hours=2))
+    begun = {"valid_from": now + timedelta(hours=1), "valid_to": now + timedelta(hours=2)}
+    assert Assignment.objects.create(**values, **begun).pk
+
+
+def test_no_alias_history_is_added_to_the_past(world, store):
+    version = make_version(world.health)
+    alias = aliases.move(by=SYSTEM, adapter=version.adapter, name="candidate", version=version, reason="")
+    begun = AliasHistory.objects.get(alias=alias).valid_from
+    row = {"alias": alias, "version": version, "actor": "x"}
+    refused(lambda: AliasHistory.objects.create(**row, valid_from=begun - timedelta(hours=1), valid_to=begun))
+    refused(lambda: AliasHistory.objects.create(**row, valid_from=begun, valid_to=timezone.now()))
+
+
+def test_the_history_of_a_deleted_alias_is_not_prolonged(world, store):
+    version = make_version(world.health)
+    alias = Alias.objects.create(adapter=version.adapter, name="candidate", version=version)
+    row = {"alias": alias, "version": version, "actor": "x"}
+    ended = timezone.now() - timedelta(hours=1)
+    AliasHistory.objects.create(**row, valid_from=ended - timedelta(hours=1), valid_to=ended)
+    refused(lambda: AliasHistory.objects.create(**row, valid_from=ended))
+
+
 def test_a_deleted_alias_stays_deleted(world, store):
     version = make_version(world.health)
     alias = aliases.move(by=SYSTEM, adapter=version.adapter, name="candidate", version=version, reason="")
