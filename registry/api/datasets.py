@@ -19,12 +19,15 @@ from registry.api.views import View
 from registry.choices import DatasetStatus, Split
 from registry.errors import Invalid
 from registry.models import Dataset, DatasetVersion
+from registry.selectors import addresses, row_differences, teams, uploads
 from registry.selectors import datasets as selectors
-from registry.selectors import teams, uploads
 from registry.services import datasets as services
 from registry.services import version_states
 
-EMPTY_REPORT = {"errors": [], "error_count": 0, "duplicates": 0, "length_histogram": [], "warnings": []}
+EMPTY_REPORT = {
+    "errors": [], "error_count": 0, "duplicates": 0, "length_histogram": [], "warnings": [], "truncation": [],
+    "overlaps": [],
+}  # fmt: skip
 
 
 class DatasetIn(serializers.Serializer[Any]):
@@ -170,6 +173,22 @@ class Rows(View):
         return Response({"results": selectors.preview(version, limit=limit), "next": None, "previous": None})
 
 
+class CompareQuery(serializers.Serializer[Any]):
+    left = serializers.IntegerField(min_value=1, max_value=addresses.LARGEST)
+    right = serializers.IntegerField(min_value=1, max_value=addresses.LARGEST)
+
+
+class Compare(View):
+    """What is added and removed from the version `left` to the version `right`."""
+
+    @extend_schema(parameters=[CompareQuery], responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request, team: str, name: str) -> Response:
+        query = self.parse(CompareQuery, request.query_params)
+        left = selectors.version(self.by, Act.READ, team, name, query["left"])
+        right = selectors.version(self.by, Act.READ, team, name, query["right"])
+        return self.one(row_differences.compare(left, right))
+
+
 class Archive(View):
     @extend_schema(request=Reason, responses={200: DatasetVersionOut})
     def post(self, request: Request, team: str, name: str, number: int) -> Response:
@@ -192,6 +211,7 @@ ONE = "datasets/<str:team>/<str:name>"
 urlpatterns = [
     path("datasets", Datasets.as_view()),
     path(ONE, OneDataset.as_view()),
+    path(f"{ONE}/compare", Compare.as_view()),
     path(f"{ONE}/versions", Versions.as_view()),
     path(f"{ONE}/versions/<int:number>", OneVersion.as_view()),
     path(f"{ONE}/versions/<int:number>/rows", Rows.as_view()),

@@ -77,6 +77,12 @@ def distinct_tokenizers() -> list[BaseVersion]:
     return list({row.tokenizer_sha256: row for row in rows}.values())
 
 
+def current_with(tokenizer_sha256: str) -> list[BaseVersion]:
+    """The current base versions that read by this tokenizer."""
+    rows = BaseVersion.objects.filter(current_of__isnull=False, tokenizer_sha256=tokenizer_sha256)
+    return list(rows.select_related("base_model").defer("module_table").order_by("pk"))
+
+
 def table(by: Caller) -> QuerySet[BaseModel]:
     """With `version_count` and `adapter_count`."""
     counted = {

@@ -56,9 +56,23 @@ def _versions() -> QuerySet[DatasetVersion]:
     return DatasetVersion.objects.select_related(*related).prefetch_related("tokens")
 
 
+def newest_of_others(version_: DatasetVersion) -> list[DatasetVersion]:
+    """The highest ready version of each other dataset of the team."""
+    ready = DatasetVersion.objects.filter(dataset=OuterRef("dataset"), status=DatasetStatus.READY)
+    team = DatasetVersion.objects.filter(dataset__team=version_.dataset.team_id).exclude(
+        dataset=version_.dataset_id
+    )
+    newest = team.filter(pk=Subquery(ready.order_by("-number").values("pk")[:1]))
+    return list(newest.select_related("dataset__team", "manifest").order_by("dataset__name"))
+
+
 def preview(version_: DatasetVersion, *, limit: int) -> list[dict[str, Any]]:
     """The first canonical rows, with their split; read from the store without reading the rest."""
+    return [json.loads(line) for line in islice(stored.lines(rows_of(version_)), limit)]
+
+
+def rows_of(version_: DatasetVersion) -> str:
+    """The digest of the canonical rows. Raises Conflict where there are none."""
     if version_.manifest is None or version_.status == DatasetStatus.WITHDRAWN:
         raise Conflict(f"{version_.address} is {version_.status} and has no rows to show.", code="no_rows")
-    entry = version_.manifest.entries.get(path="rows.jsonl")
-    return [json.loads(line) for line in islice(stored.lines(entry.artifact_id), limit)]
+    return version_.manifest.entries.get(path="rows.jsonl").artifact_id

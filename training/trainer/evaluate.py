@@ -74,16 +74,19 @@ def probe(spec: Spec, channel: Channel) -> dict[str, Any]:
 
 
 def tokens(spec: Spec, channel: Channel) -> dict[str, Any]:
-    """How many tokens the rows have for this base's tokenizer, in all and by split."""
+    """How many tokens the rows have for this base's tokenizer, and how many rows are longer than each context."""
+    contexts = [int(one) for one in spec.get("contexts", ())]
     tokenizer = load_tokenizer(spec["base"])
     channel.emit("started", device="cpu")
     counts: dict[str, int] = {}
-    longest = 0
+    longest, longer = 0, dict.fromkeys(map(str, contexts), 0)
     for row, spans in tokenised(read_rows(spec["rows"]), tokenizer):
         channel.check_cancelled()
         counts[row.split] = counts.get(row.split, 0) + len(spans.ids)
         longest = max(longest, len(spans.ids))
-    return {"tokens": sum(counts.values()), "by_split": counts, "longest": longest}
+        for context in contexts:
+            longer[str(context)] += len(spans.ids) > context
+    return {"tokens": sum(counts.values()), "by_split": counts, "longest": longest, "longer": longer}
 
 
 @contextmanager

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import gzip
+import json
+from itertools import islice
 
 import pytest
 
 from registry.choices import ArtifactState, DatasetStatus, JobState
 from registry.models import Artifact
 from registry.services import datasets, jobs
+from tests.make import make_dataset_version, make_manifest
+from training.rows.canonical import digest_of, split_of
 
 LINE = '{"messages": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}\n'
 
@@ -73,3 +77,46 @@ def test_it_writes_a_report_that_postgresql_can_hold(upload, run):
     version.refresh_from_db()
     assert "\0" not in str(version.report)
     assert version.status == DatasetStatus.REJECTED
+
+
+def make_rows(dataset, split, count):
+    """Lines of which validation puts each into `split` of the dataset."""
+    lines = (LINE % i for i in range(10_000))
+    chosen = (line for line in lines if split_of(digest_of(json.loads(line)), dataset.salt) == split)
+    return list(islice(chosen, count))
+
+
+def test_it_warns_of_rows_that_are_test_rows_elsewhere(upload, run, world):
+    other = datasets.create(by=world.by("alice"), team=world.health, name="exam", vertical="healthcare")
+    examined = make_rows(other, "test", 6)
+    lines = "".join(line + "\n" for line in map(str.strip, examined)).encode()
+    held = [{**json.loads(line), "split": "test"} for line in examined]
+    text = "".join(json.dumps(row) + "\n" for row in held).encode()
+    make_dataset_version(world.health, "exam", manifest=make_manifest({"rows.jsonl": text}))
+    version = upload(lines + (LINE % 99_999).encode())
+    run(version.job)
+    version.refresh_from_db()
+    (overlap,) = version.report["overlaps"]
+    elsewhere = sum(split_of(digest_of(row), version.dataset.salt) != "test" for row in held)
+    assert overlap == {"dataset": "health/exam@1", "rows": 6, "trained": elsewhere}
+    assert "overlap" in [warning["code"] for warning in version.report["warnings"]]
+
+
+def test_another_teams_test_rows_are_not_looked_at(upload, run, world):
+    row = {**json.loads(LINE % 1), "split": "test"}
+    manifest = make_manifest({"rows.jsonl": (json.dumps(row) + "\n").encode()})
+    make_dataset_version(world.finance, "exam", manifest=manifest)
+    version = upload((LINE % 1).encode())
+    run(version.job)
+    version.refresh_from_db()
+    assert version.report["overlaps"] == []
+
+
+def test_it_says_how_many_rows_each_current_base_would_cut(upload, run, base):
+    long = LINE.replace("q%d", "a long story " * 2000)
+    version = upload(("".join(LINE % i for i in range(9)) + long).encode())
+    run(version.job)
+    version.refresh_from_db()
+    (found,) = version.report["truncation"]
+    assert (found["base"], found["context_length"], found["rows"], found["share"]) == ("stories@1", 512, 1, 0.1)
+    assert "truncated" in [warning["code"] for warning in version.report["warnings"]]
