@@ -1,5 +1,6 @@
 """Sweeping: what nothing holds goes, after a grace.
 
+0. Uploads whose time is over end, and hold nothing any more.
 1. `mark`: artifacts that no living row names are marked; those that one names again lose the mark, and so do those
    that somebody uploads (services/artifacts.py).
 2. An object without a row, older than the grace, gets one, so that it goes the same way.
@@ -27,7 +28,7 @@ from registry.choices import ArtifactState
 from registry.errors import Unavailable
 from registry.models import Artifact, ManifestEntry
 from registry.selectors import holding
-from registry.services import audit, destruction
+from registry.services import audit, destruction, uploads
 from registry.storage import Entry, StoreError, artifact_key, store
 
 BATCH = 200
@@ -56,6 +57,7 @@ class Swept:
 
 def sweep(*, grace: timedelta, beat: Beat = lambda _: None) -> dict[str, Any]:
     """Mark, and let go what was marked before the grace. `beat` hears how far it is, and may raise."""
+    ended = uploads.expire_stale()
     marked = mark()
     swept = Swept()
     for entry in _nameless(grace):
@@ -66,7 +68,7 @@ def sweep(*, grace: timedelta, beat: Beat = lambda _: None) -> dict[str, Any]:
     left = destruction.remaining()
     destruction.carry_out(left)
     _forget(left)
-    return {**_words(swept, grace), "dry_run": False, "marked": marked}
+    return {**_words(swept, grace), "dry_run": False, "marked": marked, "uploads": ended}
 
 
 def plan(*, grace: timedelta) -> dict[str, Any]:

@@ -118,3 +118,12 @@ def test_a_withdrawal_takes_the_upload_with_it(api, dataset, upload, django_capt
     assert Upload.objects.get(pk=pk).state == "expired"
     assert Artifact.objects.get().state == ArtifactState.DESTROYED
     assert list(store().keys("")) == []
+
+
+def test_a_trainers_folder_is_its_adapter_not_a_checkpoints(api, world, upload):
+    make_adapter(world.health)
+    top, below = adapter_files(seed=1), adapter_files(seed=2)
+    files = {f"out/{name}": content for name, content in top.items()}
+    files |= {f"out/checkpoint-5/{name}": content for name, content in below.items()}
+    made = post(api, ADAPTER, {"upload": upload(files), "base_version": 1}).json()
+    assert made["manifest"]["adapter_model.safetensors"]["sha256"] == sha(top["adapter_model.safetensors"])
