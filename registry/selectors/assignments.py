@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +33,7 @@ ROWS = (
     "slot__client__team",
 )
 
+CHUNK = 5000  # rows in one query: SQLite takes 32,766 parameters
 ORDERS = ("name", "-name", "created_at", "-created_at")
 
 
@@ -110,51 +112,104 @@ def resolve(by: Caller, client: Client, slot: str, at: datetime | None = None) -
     """Raises `NotFound` (`no_assignment`) where the slot had nothing then."""
     require(by, Act.READ, client.team)
     moment = at or timezone.now()
-    rows = Assignment.objects.select_related(*ROWS).filter(slot__client=client, slot__name=slot)
+    rows = _named(Assignment.objects.filter(slot__client=client, slot__name=slot))
     assignment = at_time(rows, moment).first()
     if assignment is None:
         raise NotFound(
             f"{client.address} had nothing assigned in slot '{slot}' at {moment.isoformat()}.",
             code="no_assignment",
         )
-    version, since, until = _reached(assignment, moment)
-    shares = [Share(version, 100 - assignment.canary_percent)]
-    if assignment.canary_version is not None and assignment.canary_percent:
-        shares.append(Share(assignment.canary_version, assignment.canary_percent))
-    seq = _proof(assignment, moment)
-    return Resolved(client, slot, moment, shares, since, until, assignment, seq)
-
-
-def _reached(assignment: Assignment, moment: datetime) -> tuple[AdapterVersion, datetime, datetime | None]:
-    """The version that the assignment reached, and the interval in which neither history moved."""
-    if assignment.version is not None:
-        return assignment.version, assignment.valid_from, assignment.valid_to
-    history = (
-        AliasHistory.objects.select_related("version__base_version__base_model", "version__adapter__team")
-        .filter(alias=assignment.alias_id, valid_from__lte=moment)
-        .filter(Q(valid_to__isnull=True) | Q(valid_to__gt=moment))
-        .first()
-    )
-    if history is None:
+    found = _resolved([assignment], moment)
+    if not found:
         raise NotFound("The alias pointed nowhere then.", code="no_assignment")
-    ends = [end for end in (assignment.valid_to, history.valid_to) if end is not None]
-    return history.version, max(assignment.valid_from, history.valid_from), min(ends) if ends else None
+    return found[0]
 
 
-def _proof(assignment: Assignment, moment: datetime) -> int | None:
-    """The seal position of the last audit event that made it so; None until it is sealed."""
-    names = [f"slot:{assignment.slot.client.address}/{assignment.slot.name}"]
-    if assignment.alias is not None:
-        names.append(f"alias:{assignment.adapter.address}@{assignment.alias.name}")
+def _named(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    """With the names around them, and no more: asked at every resolve."""
+    own = ("adapter_id", "alias_id", "version_id", "canary_version_id", "canary_percent", "valid_from", "valid_to")
+    said = ("slot__name", "slot__client__name", "slot__client__team__slug", "alias__name")
+    rows = rows.select_related("slot__client__team", "adapter__team", "alias")
+    return rows.only(*own, "actor", "reason", *said, "adapter__name", "adapter__team__slug")
+
+
+def _resolved(assignments: Sequence[Assignment], moment: datetime) -> list[Resolved]:
+    """What each of the assignments reached, in three queries; one whose alias pointed nowhere is left out."""
+    followed = {row.alias_id for row in assignments if row.alias_id is not None}
+    pointed = AliasHistory.objects.filter(alias__in=followed, valid_from__lte=moment)
+    pointed = pointed.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=moment)).defer("actor", "reason")
+    rows = pointed if followed else ()
+    histories = {row.alias_id: Reached(row.version_id, row.valid_from, row.valid_to) for row in rows}
+    reached = {row.pk: found for row in assignments if (found := _reached(row, histories)) is not None}
+    canaries = {row.canary_version_id for row in assignments if row.canary_version_id}
+    versions = _versions({found.version for found in reached.values()} | canaries)
+    proofs = _proofs([name for row in assignments for name in _objects(row)], moment)
+    return [
+        Resolved(
+            row.slot.client,
+            row.slot.name,
+            moment,
+            _shares(row, reached[row.pk].version, versions),
+            reached[row.pk].since,
+            reached[row.pk].until,
+            row,
+            max((seq for name in _objects(row) if (seq := proofs.get(name)) is not None), default=None),
+        )
+        for row in assignments
+        if row.pk in reached
+    ]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A version, by its id, and the interval in which nothing moved."""
+
+    version: int
+    since: datetime
+    until: datetime | None
+
+
+def _reached(row: Assignment, histories: Mapping[int, Reached]) -> Reached | None:
+    """The version that the assignment reached, and the interval in which neither history moved."""
+    if row.version_id is not None:
+        return Reached(row.version_id, row.valid_from, row.valid_to)
+    history = histories.get(row.alias_id or 0)
+    if history is None:
+        return None
+    ends = [end for end in (row.valid_to, history.until) if end is not None]
+    return Reached(history.version, max(row.valid_from, history.since), min(ends) if ends else None)
+
+
+def _versions(ids: Iterable[int]) -> dict[int, AdapterVersion]:
+    rows = AdapterVersion.objects.filter(pk__in=ids).select_related("adapter__team", "base_version__base_model")
+    names = ("number", "manifest_id", "adapter__name", "adapter__team__slug")
+    return {row.pk: row for row in rows.only(*names, "base_version__number", "base_version__base_model__name")}
+
+
+def _shares(row: Assignment, version: int, versions: Mapping[int, AdapterVersion]) -> list[Share]:
+    shares = [Share(versions[version], 100 - row.canary_percent)]
+    if row.canary_version_id is not None and row.canary_percent:
+        shares.append(Share(versions[row.canary_version_id], row.canary_percent))
+    return shares
+
+
+def _objects(row: Assignment) -> list[str]:
+    """What the audit calls the things that decided."""
+    slot = f"slot:{row.slot.client.address}/{row.slot.name}"
+    return [slot, f"alias:{row.adapter.address}@{row.alias.name}"] if row.alias else [slot]
+
+
+def _proofs(objects: Sequence[str], moment: datetime) -> dict[str, int | None]:
+    """The seal position of the last audit event that made each object so; None until it is sealed."""
     actions = ("assignment.set", "alias.move", "alias.create")
-    events = AuditEvent.objects.filter(object__in=names, action__in=actions, at__lte=moment)
-    found: int | None = events.aggregate(seq=Max("seal__position"))["seq"]
-    return found
+    events = AuditEvent.objects.filter(object__in=objects, action__in=actions, at__lte=moment)
+    return dict(events.order_by().values_list("object").annotate(seq=Max("seal__position")))
 
 
 def clients_of(by: Caller, adapter: Adapter, at: datetime | None = None) -> list[Resolved]:
     """Every client slot that the adapter answered at a time."""
     require(by, Act.READ, adapter.team)
     moment = at or timezone.now()
-    rows = at_time(Assignment.objects.select_related(*ROWS).filter(adapter=adapter), moment)
-    return [resolve(by, row.slot.client, row.slot.name, moment) for row in rows]
+    rows = list(at_time(_named(Assignment.objects.filter(adapter=adapter)), moment))
+    parts = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+    return [found for part in parts for found in _resolved(part, moment)]

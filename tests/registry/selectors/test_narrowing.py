@@ -8,7 +8,7 @@ from django.db import transaction
 from registry.access import SYSTEM, Act
 from registry.errors import NotFound
 from registry.models import Adapter
-from registry.selectors import addresses, audit, base_models, teams
+from registry.selectors import addresses, audit, impacts, teams
 from registry.services import audit as record
 from registry.services import base_models as bases
 from tests.make import make_base_version, make_version
@@ -22,7 +22,7 @@ def ledger(world, store):
 
 def test_an_administrator_counts_other_teams_in_an_impact(world, ledger):
     draft = make_base_version(status="draft")
-    found = base_models.impact(world.by("admin"), draft)
+    found = impacts.of(world.by("admin"), draft)
     assert (found.adapters, found.other_adapters) == ([], 1)
 
 
