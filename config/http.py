@@ -1,6 +1,6 @@
 """The one HTTP server, for the web process and the gateway alike: granian, which answers within a millisecond.
 
-A master holds the port, and one worker serves: it is started anew when it dies, and ends with its master.
+A master holds the port, and workers serve: they are started anew when they die, and end with their master.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ HOST = "127.0.0.1"
 WEB_THREADS = 8
 
 
-def serve_web(port: int, host: str = HOST) -> None:
-    """Dashboard and REST API, until a signal."""
-    _serve("config.http:web", Interfaces.WSGI, host, port, blocking_threads=WEB_THREADS)
+def serve_web(port: int, host: str = HOST, *, workers: int = 1) -> None:
+    """Dashboard and REST API, until a signal. A worker's threads share one interpreter, and so one core."""
+    _serve("config.http:web", Interfaces.WSGI, host, port, workers=workers, blocking_threads=WEB_THREADS)
 
 
 def serve_gateway(port: int, host: str = HOST) -> None:
     """The chat API, until a signal."""
-    _serve("config.http:gateway", Interfaces.ASGI, host, port)
+    _serve("config.http:gateway", Interfaces.ASGI, host, port, workers=1)
 
 
 def web() -> Any:
@@ -50,7 +50,6 @@ def _serve(target: str, interface: Interfaces, host: str, port: int, **options: 
         interface=interface,
         address=host,
         port=port,
-        workers=1,
         websockets=False,
         respawn_failed_workers=True,
         respawn_interval=0.5,

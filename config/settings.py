@@ -26,6 +26,7 @@ HTTPS = env.flag("PLETHORA_HTTPS")
 
 PORT = env.integer("PLETHORA_PORT", 8000)
 SERVING_PORT = env.integer("PLETHORA_SERVING_PORT", 8001)
+WEB_WORKERS = max(1, env.integer("PLETHORA_WEB_WORKERS", min(2, os.cpu_count() or 1)))
 STORE = env.text("PLETHORA_STORE") or (HOME / "store").as_uri()
 S3_ENDPOINT = env.text("PLETHORA_S3_ENDPOINT")
 BASE_ROOTS = [Path(root).expanduser().resolve() for root in env.words("PLETHORA_BASE_ROOTS", str(HOME / "bases"))]
@@ -114,6 +115,14 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-64000;"
         " PRAGMA mmap_size=134217728; PRAGMA busy_timeout=30000;",
     }
+
+# Counts failed sign-ins, for all web workers together.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": HOME / "cache" / "web",
+    }
+}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "registry.User"

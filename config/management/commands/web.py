@@ -20,4 +20,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         lifeline.watch_stdin()
-        http.serve_web(options["port"], options["host"])
+        http.serve_web(options["port"], options["host"], workers=settings.WEB_WORKERS)
