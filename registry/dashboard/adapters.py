@@ -8,6 +8,7 @@ from django.urls import path
 
 from registry.access import Act
 from registry.dashboard import charts
+from registry.dashboard.aliases import guards
 from registry.dashboard.callers import act, caller, page, paged
 from registry.selectors import adapters as selectors
 from registry.selectors import addresses, aliases, overview, rights, staleness
@@ -55,6 +56,7 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "waiting": aliases.waiting(adapter),
         "successor": overview.successor(current, versions) if not aliases.waiting(adapter) else None,
         "may_publish": may_publish,
+        **guards(by, adapter),
     }
     return render(request, "adapters/detail.html", context)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from registry.dashboard import (
     adapters,
+    aliases,
     audit,
     base_models,
     campaigns,
@@ -17,6 +18,18 @@ from registry.dashboard import (
 
 urlpatterns = [
     url
-    for noun in (overview, adapters, jobs, lineage, clients, base_models, datasets, campaigns, serving, audit)
+    for noun in (
+        overview,
+        adapters,
+        aliases,
+        jobs,
+        lineage,
+        clients,
+        base_models,
+        datasets,
+        campaigns,
+        serving,
+        audit,
+    )
     for url in noun.urlpatterns
 ]

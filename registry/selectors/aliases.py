@@ -47,6 +47,17 @@ def approvals(adapter: Adapter, name: str) -> QuerySet[Approval]:
     return Approval.objects.select_related("version__adapter__team", "approver").filter(alias=alias)
 
 
+def open_approvals(adapter: Adapter) -> dict[int, list[Approval]]:
+    """Those that no move has used yet, by their alias's id, oldest first."""
+    rows = Approval.objects.select_related("version", "approver").filter(
+        alias__adapter=adapter, used_at__isnull=True
+    )
+    found: dict[int, list[Approval]] = {}
+    for row in rows.order_by("pk"):
+        found.setdefault(row.alias_id, []).append(row)
+    return found
+
+
 def histories(adapter: Adapter) -> QuerySet[AliasHistory]:
     """Every move of every alias of the adapter, newest first."""
     rows = AliasHistory.objects.select_related("version", "alias").filter(alias__adapter=adapter)
