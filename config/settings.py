@@ -29,7 +29,10 @@ SERVING_PORT = env.integer("PLETHORA_SERVING_PORT", 8001)
 WEB_WORKERS = max(1, env.integer("PLETHORA_WEB_WORKERS", min(2, os.cpu_count() or 1)))
 STORE = env.text("PLETHORA_STORE") or (HOME / "store").as_uri()
 S3_ENDPOINT = env.text("PLETHORA_S3_ENDPOINT")
-BASE_ROOTS = [Path(root).expanduser().resolve() for root in env.words("PLETHORA_BASE_ROOTS", str(HOME / "bases"))]
+_ROOTS = env.words("PLETHORA_BASE_ROOTS", str(HOME / "bases"))
+BASE_ROOTS = [Path(root).expanduser().resolve() for root in _ROOTS if "://" not in root]
+REMOTE_BASE_ROOTS = [root for root in _ROOTS if root.startswith(("s3://", "hf://"))]
+HF_ENDPOINT = env.text("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 DEVICES = env.words("PLETHORA_DEVICES")
 # What a training child gets of our environment: never a password, a token or the address of a database.
 CHILD_ENVIRONMENT = env.some(

@@ -39,6 +39,7 @@ class BaseOut(serializers.ModelSerializer[BaseModel]):
 class BaseVersionIn(serializers.Serializer[Any]):
     source = serializers.CharField(max_length=1000)  # type: ignore[assignment]
     note = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
+    reference = serializers.BooleanField(required=False, default=False)
 
 
 class BaseVersionOut(serializers.ModelSerializer[BaseVersion]):
@@ -61,6 +62,8 @@ class BaseVersionOut(serializers.ModelSerializer[BaseVersion]):
             "current",
             "change",
             "source",
+            "revision",
+            "reference",
             "note",
             "job",
             "error",

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from registry.errors import NotFound, Unavailable
-from registry.storage import Missing, StoreError, bucket
+from registry.storage import Entry, Missing, StoreError, bucket
 
 BLOCK = 1024 * 1024
 
 
-def names(name: str, prefix: str) -> list[str]:
+def entries(name: str, prefix: str) -> list[Entry]:
     """The objects directly below the prefix. Raises NotFound where there is none."""
     try:
-        found = [key for key in bucket(name, prefix).keys("") if "/" not in key]
+        found = [entry for entry in bucket(name, prefix).entries("") if "/" not in entry.key]
     except StoreError as error:
         raise Unavailable(f"s3://{name} can't be read: {error}", code="store_unavailable") from error
     if not found:
@@ -23,11 +23,13 @@ def names(name: str, prefix: str) -> list[str]:
     return found
 
 
-def fetch(name: str, prefix: str, key: str, target: Path) -> None:
-    """Write one object to `target`."""
+def fetch(name: str, prefix: str, key: str, target: Path, *, told: Callable[[int], None]) -> None:
+    """Write one object to `target`; `told` hears of each block's bytes, and may raise."""
     try:
         with closing(bucket(name, prefix).open(key)) as stream, target.open("wb") as out:
-            shutil.copyfileobj(stream, out, BLOCK)
+            while block := stream.read(BLOCK):
+                out.write(block)
+                told(len(block))
     except Missing as error:
         raise NotFound(f"{key} is gone from s3://{name}.", param="source") from error
     except StoreError as error:

@@ -48,22 +48,33 @@ def create(*, by: Caller, name: str, family: str = "", licence: str = "") -> Bas
         raise Conflict(f"There is a base model '{name}' already.", param="name", code="exists") from error
 
 
-def add_version(*, by: Caller, base: BaseModel, source: str, note: str = "") -> BaseVersion:
-    """A numbered version that a job fills from `source`. Raises Invalid where that names nothing we may read."""
+def add_version(
+    *, by: Caller, base: BaseModel, source: str, note: str = "", reference: bool = False
+) -> BaseVersion:
+    """A numbered version that a job fills from `source`. Raises Invalid where that names nothing we may read.
+
+    `reference`: the files of a folder stay where they are, and are verified at each load.
+    """
     require_administrator(by)
-    base_sources.check(source)
+    base_sources.check(source, reference=reference)
     upload = base_sources.uploaded(source)
     if upload is not None:
         base_sources.check_files(set(content(uploads.finished(by, upload, param="source"))))
     with transaction.atomic():
         version = BaseVersion.objects.create(
-            base_model=base, number=allot(base), source=source, note=note, created_by=by.person
+            base_model=base,
+            number=allot(base),
+            source=source,
+            note=note,
+            reference=reference,
+            created_by=by.person,
         )
         obj = f"base:{version.address}"
         payload = {"base_version": version.pk, "source": source}
         version.job = jobs.create(by=by, kind=JobKind.INGEST_BASE, team=None, payload=payload, obj=obj)
         version.save(update_fields=["job"])
-        audit.record(by, "base_version.create", obj, after={"source": source, "note": note})
+        after = {"source": source, "note": note, "reference": reference}
+        audit.record(by, "base_version.create", obj, after=after)
     return version
 
 
@@ -75,15 +86,19 @@ def ingesting(*, job: Job) -> BaseVersion:
     return BaseVersion.objects.select_related("base_model").get(job=job)
 
 
-def ingested(*, version: BaseVersion, files: dict[str, Stored], facts: Facts) -> BaseVersion:
-    """The files lie in the store: a draft. Call it in the transaction that ends the job."""
+def ingested(*, version: BaseVersion, files: dict[str, Stored], facts: Facts, revision: str = "") -> BaseVersion:
+    """The files lie in the store: a draft. Call it in the transaction that ends the job.
+
+    `revision`: the commit at which a Hub source was read.
+    """
     before = selectors.predecessor(version)
     change = selectors.change_between(before, facts) if before else BaseChange.NONE
     BaseVersion.objects.filter(pk=version.pk, status=BaseStatus.INGESTING).update(
-        manifest=artifacts.commit_manifest(files), change=change, **asdict(facts)
+        manifest=artifacts.commit_manifest(files), change=change, revision=revision, **asdict(facts)
     )
     move_status(version, BASE_TRANSITIONS, BaseStatus.DRAFT)
     after = {"status": BaseStatus.DRAFT, "change": change, "manifest_sha256": version.manifest_id}
+    after |= {"revision": revision} if revision else {}
     by = SYSTEM.behalf(version.created_by.email if version.created_by else "")
     audit.record(by, "base_version.ready", f"base:{version.address}", after=after)
     return version

@@ -1,8 +1,8 @@
 """Where a base version may come from, and what of it we take.
 
 file:///dir            below PLETHORA_BASE_ROOTS, links resolved
-s3://bucket/prefix     with the installation's own S3 credentials
-hf://org/repo@revision from the Hugging Face Hub
+s3://bucket/prefix     with the installation's own S3 credentials; below PLETHORA_BASE_ROOTS if it names any
+hf://org/repo@revision from the Hugging Face Hub, if PLETHORA_BASE_ROOTS names it (hf:// is all of it)
 upload:{id}            the files at the top of a complete upload
 """
 
@@ -26,15 +26,20 @@ TAKEN = re.compile(
 PICKLE = re.compile(r".*\.(bin|pt|pth|ckpt|pkl|pickle)", re.IGNORECASE)
 
 
-def check(source: str) -> None:
+def check(source: str, *, reference: bool = False) -> None:
     """Raises Invalid, naming `source` and what to write instead."""
     scheme = source.partition("://")[0]
+    if reference and scheme != "file":
+        text = "Only the files of a folder (file:///folder) can stay where they are; leave out reference."
+        errors = [{"param": "reference", "code": "not_local", "message": text}]
+        raise Invalid(text, param="reference", code="not_local", errors=errors)
     if scheme == "file":
         folder(source)
     elif scheme == "hf":
-        hub(source)
+        _require_root(f"hf://{hub(source)[0]}")
     elif scheme == "s3":
         bucket(source)
+        _require_root(source)
     elif uploaded(source) is not None:
         return  # whose it is and what it holds, `base_models.add_version` asks
     else:
@@ -110,6 +115,19 @@ def _split(source: str) -> SplitResult:
         return urlsplit(source)
     except ValueError:
         _refuse(f"{source[:200]!r} can't be read as an address; write {FORMS}.")
+
+
+def remote_roots(scheme: str) -> list[str]:
+    """The roots of PLETHORA_BASE_ROOTS that are not on this machine: s3 or hf."""
+    return [root for root in settings.REMOTE_BASE_ROOTS if root.startswith(f"{scheme}://")]
+
+
+def _require_root(address: str) -> None:
+    """Where the settings name buckets (or parts of the Hub), others are refused."""
+    below, roots = f"{address.rstrip('/')}/", remote_roots(address.partition("://")[0])
+    if roots and not any(below.startswith(f"{root.rstrip('/')}/") for root in roots):
+        text = f"{address} is not below a root of PLETHORA_BASE_ROOTS; an operator may add it there."
+        _refuse(text, code="source_not_allowed")
 
 
 def _below_roots(path: Path) -> bool:

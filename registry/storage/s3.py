@@ -103,7 +103,8 @@ class S3Store:
         try:
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield Entry(entry["Key"][len(self.prefix) :], entry["Size"], entry["LastModified"])
+                    key, tag = entry["Key"][len(self.prefix) :], entry.get("ETag", "")
+                    yield Entry(key, entry["Size"], entry["LastModified"], tag)
         except (ClientError, BotoCoreError) as error:
             raise _translated(error, f"list {prefix or 'the bucket'}") from error
 

@@ -28,11 +28,12 @@ class Full(StoreError):
 
 @dataclass(frozen=True)
 class Entry:
-    """What lies in the store under a key, and since when."""
+    """What lies in the store under a key, and since when; `tag`, where there is one, changes with the bytes."""
 
     key: str
     size: int
     modified: datetime
+    tag: str = ""
 
 
 class Store(Protocol):

@@ -1,127 +1,123 @@
-"""A base model's files from their source into the store, read once by a child that knows its class."""
+"""A base model's files from their source into the store, read once by a child that knows its class.
+
+Each file is stored as soon as it has come, and noted in a checkpoint with the tag that its source gave it: a
+retry, on whatever machine, asks the source only for what is missing or has changed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from registry.choices import FailureClass
-from registry.errors import Invalid, NotFound, Unavailable
-from registry.selectors import sources
-from registry.services import artifacts, base_models, base_sources, uploads
+from registry.errors import Invalid, NotFound
+from registry.services import artifacts, base_models, base_sources, jobs
 from registry.services.artifacts import Stored
 from registry.services.jobs import Attempt
+from training import sources
 from training.context import Commit, Context, JobFailure
+from training.sources import Listing, Remote
 
 LARGEST = 2**31 - 1
-Answer = TypeVar("Answer")
+NOTE = "source.json"  # in a checkpoint: {name: {"tag", "sha256", "size"}}
+MOST_FILES = 100_000
 
 
 def run(attempt: Attempt, context: Context) -> Commit:
     version = base_models.ingesting(job=attempt.job)
-    context.progress(stage="fetching")
-    folder = _fetched(version.source, context)
-    context.progress(stage="inspecting")
-    seen = context.child({"task": "inspect", "base": str(folder)})
-    context.progress(stage="storing")
-    files = _stored(folder, context)
-    facts = _facts(seen, files)
-
-    def commit() -> tuple[dict[str, Any], dict[str, Any]]:
-        base_models.ingested(version=version, files=files, facts=facts)
-        return {"base": version.base_model.name, "version": version.number}, context.cost()
-
-    return commit
-
-
-def _fetched(source: str, context: Context) -> Path:
-    """A folder with the files that we take, and no others."""
     folder = context.scratch / "base"
     folder.mkdir()
-    kinds = {"file": _from_folder, "s3": _from_s3, "hf": _from_hub, "upload": _from_upload}
-    fetch = kinds[source.partition(":")[0]]
     try:
-        fetch(source, folder, context)
+        listing = sources.listed(version.source, reference=version.reference)
+        base_sources.check_files({one.name for one in listing.files})
+        wanted = [one for one in listing.files if base_sources.TAKEN.fullmatch(one.name)]
+        files = Fetching(context, listing, folder).all(wanted)
     except Invalid as error:
         raise JobFailure(FailureClass.DATA, error.code, error.message, param=error.param) from error
     except NotFound as error:
         raise JobFailure(FailureClass.USER, "source_missing", error.message, param="source") from error
-    except Unavailable as error:
-        raise JobFailure(FailureClass.INFRASTRUCTURE, error.code, error.message, param="source") from error
-    return folder
+    context.progress(stage="inspecting")
+    seen = context.child({"task": "inspect", "base": str(folder)})
+    facts = _facts(seen, files)
+
+    def commit() -> tuple[dict[str, Any], dict[str, Any]]:
+        base_models.ingested(version=version, files=files, facts=facts, revision=listing.revision)
+        made = {"base": version.base_model.name, "version": version.number, "revision": listing.revision}
+        return made, context.cost()
+
+    return commit
 
 
-def _from_folder(source: str, folder: Path, context: Context) -> None:
-    # A copy, not a link: what is inspected is then what is stored, whoever writes to the source meanwhile.
-    origin = base_sources.folder(source)
-    base_sources.check_files({path.name for path in origin.iterdir()})
-    for name, path in base_sources.files_of(origin).items():
-        context.check()
-        shutil.copyfile(path, folder / name)
+class Fetching:
+    """The files of one attempt: into `folder` and into the store, with progress in bytes."""
+
+    def __init__(self, context: Context, listing: Listing, folder: Path) -> None:
+        self.context, self.listing, self.folder = context, listing, folder
+        self.noted = _noted(context)
+        self.done = 0
+
+    def all(self, wanted: list[Remote]) -> dict[str, Stored]:
+        files: dict[str, Stored] = {}
+        self.context.progress(stage="fetching", files=len(wanted), bytes=sum(one.size for one in wanted))
+        for index, one in enumerate(wanted):
+            self.context.beat({"file": one.name, "files_done": index})
+            files[one.name] = self._one(one)
+            self.context.beat({"bytes_done": self.done})
+        return files
+
+    def _one(self, one: Remote) -> Stored:
+        target = self.folder / one.name
+        if self.listing.reference is not None:
+            source = self.listing.reference(one)
+            target.symlink_to(source)
+            return artifacts.refer(source)
+        kept = self._kept(one, target)
+        if kept is not None:
+            return kept
+        self.listing.fetch(one, target, self._told)
+        stored = artifacts.upload(target)
+        if one.sha256 and stored.sha256 != one.sha256:
+            text = f"{one.name} hashes to {stored.sha256}, and its source says {one.sha256}; retry."
+            raise JobFailure(FailureClass.INFRASTRUCTURE, "source_corrupt", text, param="source")
+        self._note(one, stored)
+        return stored
+
+    def _kept(self, one: Remote, target: Path) -> Stored | None:
+        """What an earlier attempt has stored of the same file, out of the store again to be inspected."""
+        note = self.noted.get(one.name)
+        if note is None or (note["tag"], note["size"]) != (one.tag, one.size):
+            return None
+        artifacts.fetch_file(note["sha256"], target)
+        self._told(one.size)
+        return Stored(note["sha256"], note["size"])
+
+    def _told(self, size: int) -> None:
+        self.done += size
+        self.context.beat({"bytes_done": self.done})
+
+    def _note(self, one: Remote, stored: Stored) -> None:
+        if not one.tag:
+            return
+        self.noted[one.name] = {"tag": one.tag, "sha256": stored.sha256, "size": stored.size}
+        note = self.context.scratch / NOTE
+        note.write_text(json.dumps(self.noted))
+        kept = {name: Stored(row["sha256"], row["size"]) for name, row in self.noted.items()}
+        attempt = self.context.attempt
+        step = attempt.number * MOST_FILES + len(self.noted)
+        jobs.checkpoint_files(attempt, step, {**kept, NOTE: artifacts.upload(note)})
 
 
-def _from_s3(source: str, folder: Path, context: Context) -> None:
-    names = sources.names(*base_sources.bucket(source))
-    base_sources.check_files(set(names))
-    for name in sorted(filter(base_sources.TAKEN.fullmatch, names)):
-        context.check()
-        sources.fetch(*base_sources.bucket(source), name, folder / name)
-
-
-def _from_upload(source: str, folder: Path, context: Context) -> None:
-    files = uploads.uploaded(base_sources.uploaded(source) or "")
-    base_sources.check_files(set(files))
-    for name in sorted(filter(base_sources.TAKEN.fullmatch, files)):
-        context.check()
-        artifacts.fetch_file(files[name].sha256, folder / name)
-
-
-def _from_hub(source: str, folder: Path, context: Context) -> None:
-    # Here only: the Hub's client is not needed for anything else, and imports slowly.
-    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415
-
-    repo, revision = base_sources.hub(source)
-    info = _asked(repo, lambda: HfApi().model_info(repo, revision=revision))
-    names = {file.rfilename for file in info.siblings or []}
-    base_sources.check_files(names)
-    context.check()
-    wanted = sorted(filter(base_sources.TAKEN.fullmatch, names))
-    # The commit that was looked at, so that a push in between changes nothing.
-    _asked(repo, lambda: snapshot_download(repo, revision=info.sha, local_dir=str(folder), allow_patterns=wanted))
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
-
-
-def _asked(repo: str, ask: Callable[[], Answer]) -> Answer:
-    """What the Hub answers, its many errors turned into three."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled  # noqa: PLC0415
-
-    try:
-        return ask()
-    except OfflineModeIsEnabled as error:
-        text = (
-            f"This worker may not reach the Hub (HF_HUB_OFFLINE is set); copy {repo} to a folder and use file://."
-        )
-        raise JobFailure(FailureClass.USER, "hub_offline", text, param="source") from error
-    except (HfHubHTTPError, HFValidationError) as error:
-        text = f"The Hub refused {repo}: {str(error).strip().splitlines()[0]}"
-        raise JobFailure(FailureClass.USER, "hub_refused", text, param="source") from error
-    except Exception as error:  # its HTTP library's errors, and which library that is changes
-        text = (
-            f"The Hub can't be reached for {repo}: {error}; retry, or copy the files to a folder and use file://."
-        )
-        raise JobFailure(FailureClass.INFRASTRUCTURE, "hub_unreachable", text, param="source") from error
-
-
-def _stored(folder: Path, context: Context) -> dict[str, Stored]:
-    files = {}
-    for path in sorted(folder.iterdir()):
-        context.check()
-        files[path.name] = artifacts.upload(path)
-    return files
+def _noted(context: Context) -> dict[str, Any]:
+    checkpoint = jobs.latest_checkpoint(context.attempt.job)
+    if checkpoint is None:
+        return {}
+    target = context.scratch / "noted.json"
+    artifacts.fetch_file(str(checkpoint.files[NOTE]["sha256"]), target)
+    noted: dict[str, Any] = json.loads(target.read_text())
+    return noted
 
 
 def _facts(seen: Mapping[str, Any], files: Mapping[str, Stored]) -> base_models.Facts:

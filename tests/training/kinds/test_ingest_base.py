@@ -14,8 +14,8 @@ from registry.services import base_models, base_sources, datasets
 def ingest(db, run):
     base = BaseModel.objects.get_or_create(name="stories")[0]
 
-    def made(source):
-        version = base_models.add_version(by=SYSTEM, base=base, source=source)
+    def made(source, **options):
+        version = base_models.add_version(by=SYSTEM, base=base, source=source, **options)
         run(version.job)
         version.refresh_from_db()
         version.job.refresh_from_db()
@@ -76,7 +76,9 @@ def test_it_fails_clearly_on_a_broken_model(ingest, copy):
     assert version.job.error["param"] == "source"
 
 
-def test_it_says_that_the_hub_is_off(ingest):
+@pytest.mark.parametrize("roots", [[], ["hf://"]], ids=["by the settings", "by the environment"])
+def test_it_says_that_the_hub_is_off(ingest, settings, roots):
+    settings.REMOTE_BASE_ROOTS = roots
     version = ingest("hf://org/repo@main")
     assert version.job.error["code"] == "hub_offline"
     assert "file://" in version.job.error["message"]
