@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 
+import httpx
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
@@ -23,8 +24,14 @@ def bring(api, who="alice", files=None, base_version=1):
     return api(who).post(f"{ONE}/versions", body, format="multipart")
 
 
-def content(answer):
-    return b"".join(answer.streaming_content)
+def fetched(client, path, **headers):
+    """Status, headers and bytes of a file: on S3 those of the store, to which the answer leads."""
+    answer = client.get(path, headers=headers)
+    if answer.status_code != 302:
+        return answer.status_code, answer.headers, b"".join(answer) if answer.streaming else answer.content
+    stored = httpx.get(answer["Location"], headers=headers)
+    stored.headers["ETag"] = answer["ETag"]
+    return stored.status_code, stored.headers, stored.content
 
 
 def test_it_takes_a_peft_folder_and_queues_its_check(api, world):
@@ -116,18 +123,18 @@ PATHS = ["", "/files/adapter_config.json", "/archive.zip"]
 @pytest.mark.parametrize("path", PATHS)
 def test_it_hides_another_teams_versions(api, world, path):
     make_version(world.health)
-    assert api("bob").get(f"{ONE}/versions/1{path}").status_code == 200
+    assert fetched(api("bob"), f"{ONE}/versions/1{path}")[0] == 200
     assert api("charlie").get(f"{ONE}/versions/1{path}").status_code == 404
     assert api("charlie").get(f"{ONE}/versions").status_code == 404
 
 
 def test_a_file_carries_its_digest(api, world):
     make_version(world.health)
-    answer = api("bob").get(f"{ONE}/versions/1/files/adapter_model.safetensors")
-    digest = hashlib.sha256(content(answer)).hexdigest()
-    assert answer["ETag"] == f'"{digest}"'
-    again = api("bob").get(f"{ONE}/versions/1/files/adapter_model.safetensors", HTTP_IF_NONE_MATCH=f'"{digest}"')
-    assert again.status_code == 304
+    path = f"{ONE}/versions/1/files/adapter_model.safetensors"
+    _, headers, content = fetched(api("bob"), path)
+    digest = hashlib.sha256(content).hexdigest()
+    assert headers["ETag"] == f'"{digest}"'
+    assert api("bob").get(path, HTTP_IF_NONE_MATCH=f'"{digest}"').status_code == 304
 
 
 @pytest.mark.parametrize(
@@ -137,16 +144,16 @@ def test_a_file_carries_its_digest(api, world):
 def test_a_range_gives_a_part(api, world, asked, part):
     make_version(world.health)
     path = f"{ONE}/versions/1/files/adapter_config.json"
-    whole = content(api("bob").get(path))
-    answer = api("bob").get(path, HTTP_RANGE=asked)
-    assert (answer.status_code, content(answer)) == (206, whole[part])
-    assert answer["Content-Length"] == str(len(whole[part]))
+    _, _, whole = fetched(api("bob"), path)
+    status, headers, content = fetched(api("bob"), path, Range=asked)
+    assert (status, content) == (206, whole[part])
+    assert headers["Content-Length"] == str(len(whole[part]))
 
 
 def test_a_range_past_the_end_is_refused(api, world):
     make_version(world.health)
-    answer = api("bob").get(f"{ONE}/versions/1/files/adapter_config.json", HTTP_RANGE="bytes=999999-")
-    assert answer.status_code == 416
+    status, _, _ = fetched(api("bob"), f"{ONE}/versions/1/files/adapter_config.json", Range="bytes=999999-")
+    assert status == 416
 
 
 @pytest.mark.parametrize("path", ["nothing", "../adapter_config.json", "/etc/passwd"])
@@ -157,8 +164,8 @@ def test_only_the_versions_own_files_are_served(api, world, path):
 
 def test_the_zip_is_a_peft_folder_with_a_card(api, world):
     make_version(world.health)
-    answer = api("bob").get(f"{ONE}/versions/1/archive.zip")
-    archive = zipfile.ZipFile(io.BytesIO(content(answer)))
+    _, _, content = fetched(api("bob"), f"{ONE}/versions/1/archive.zip")
+    archive = zipfile.ZipFile(io.BytesIO(content))
     assert sorted(archive.namelist()) == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
     assert json.loads(archive.read("adapter_config.json"))["peft_type"] == "LORA"
     assert "health/triage@1" in archive.read("README.md").decode()
