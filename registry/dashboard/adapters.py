@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
@@ -9,10 +11,15 @@ from django.urls import path
 from registry.access import Act
 from registry.dashboard import charts
 from registry.dashboard.aliases import guards
-from registry.dashboard.callers import act, caller, page, paged
+from registry.dashboard.callers import PER_PAGE, act, caller, page, paged
 from registry.selectors import adapters as selectors
-from registry.selectors import addresses, aliases, overview, rights, staleness
+from registry.selectors import addresses, aliases, comparisons, jobs, overview, rights, staleness
 from registry.services import aliases as services
+
+if TYPE_CHECKING:
+    from registry.models import AdapterVersion
+
+WEIGHTS = ("method", "rank", "alpha", "target_modules", "trainable_parameters", "bytes", "manifest_sha256")
 
 
 @page
@@ -76,6 +83,52 @@ def version(request: HttpRequest, team: str, name: str, number: int) -> HttpResp
     return render(request, "adapters/version.html", context)
 
 
+@page
+def compare(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    by = caller(request)
+    adapter = addresses.adapter_of(by, Act.READ, team, name)
+    newest = [str(row.number) for row in selectors.versions(by, adapter).order_by("-number")[:PER_PAGE]]
+    asked = {side: request.GET.get(side, "").strip() for side in ("left", "right")}
+    context = {"adapter": adapter, "newest": newest, "asked": asked, "everything": request.GET.get("all") == "1"}
+    if all(asked.values()):
+        left, right = (comparisons.side(by, team, name, ref, param=side) for side, ref in asked.items())
+        everything = bool(context["everything"])
+        groups = comparisons.groups(left, right, everything=everything)
+        for sides in groups.get("files", {}).values():
+            sides |= {side: file and file["sha256"] for side, file in sides.items()}
+        context |= {
+            "left": left,
+            "right": right,
+            "scores": _scores(groups.pop("metrics", [])),
+            "groups": {
+                "weights": comparisons.beside(_weights(left), _weights(right), everything=everything),
+                **groups,
+            },
+            "curve": charts.overlay(_run(left), _run(right)),
+        }
+    return render(request, "adapters/compare.html", context)
+
+
+def _scores(metrics: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """A line for each measure that one of the two has."""
+    return [
+        (one, name, sides)
+        for one in metrics
+        for name, sides in one.items()
+        if isinstance(sides, dict) and "change" in sides and (sides["left"], sides["right"]) != (None, None)
+    ]
+
+
+def _weights(row: AdapterVersion) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in WEIGHTS}
+
+
+def _run(row: AdapterVersion) -> list[charts.Point]:
+    """The training loss of the version's own job."""
+    points = jobs.curves(row.job).get("loss", []) if row.job else []
+    return [(float(step), loss) for step, loss in points]
+
+
 @act
 def promote(request: HttpRequest, team: str, name: str) -> str:
     by = caller(request)
@@ -93,6 +146,7 @@ def promote(request: HttpRequest, team: str, name: str) -> str:
 urlpatterns = [
     path("adapters", listing, name="adapters"),
     path("adapters/<slug:team>/<slug:name>", detail, name="adapter"),
+    path("adapters/<slug:team>/<slug:name>/compare", compare, name="adapter-compare"),
     path("adapters/<slug:team>/<slug:name>/promote", promote, name="adapter-promote"),
     path("adapters/<slug:team>/<slug:name>/<int:number>", version, name="adapter-version"),
 ]

@@ -28,6 +28,7 @@ class Curve:
     raw: str = ""
     smooth: str = ""
     validation: list[Point] = field(default_factory=list)
+    other: str = ""
     x_ticks: list[Tick] = field(default_factory=list)
     y_ticks: list[Tick] = field(default_factory=list)
     summary: str = ""
@@ -38,26 +39,50 @@ def curve(train: Sequence[Point], validation: Sequence[Point], *, steps: int) ->
     points = [*train, *validation]
     if not points:
         return None
-    top = max(y for _, y in points)
-    low = min(y for _, y in points)
-    y_ticks = _ticks(low, top)
-    y_low, y_high = min(low, y_ticks[0]), max(top, y_ticks[-1])
-    x_high = max(steps, *(int(x) for x, _ in points), 1)
-
-    def place(point: Point) -> Point:
-        x = LEFT + (WIDTH - LEFT - RIGHT) * point[0] / x_high
-        y = TOP + (HEIGHT - TOP - BOTTOM) * (y_high - point[1]) / ((y_high - y_low) or 1)
-        return round(x, 1), round(y, 1)
-
+    frame = _Frame(points, steps)
     thin = _thin(train)
     return Curve(
-        raw=_path(place(p) for p in thin),
-        smooth=_path(place(p) for p in _smoothed(thin)),
-        validation=[place(p) for p in _thin(validation)],
-        x_ticks=[Tick(place((x, low))[0], f"{x:g}") for x in _x_ticks(x_high)],
-        y_ticks=[Tick(place((0, y))[1], f"{y:g}") for y in y_ticks],
-        summary=f"Loss from {points[0][1]:.3f} to {(train or validation)[-1][1]:.3f} over {x_high} steps.",
+        raw=frame.path(thin),
+        smooth=frame.path(_smoothed(thin)),
+        validation=[frame.place(p) for p in _thin(validation)],
+        x_ticks=frame.x_ticks,
+        y_ticks=frame.y_ticks,
+        summary=f"Loss from {points[0][1]:.3f} to {(train or validation)[-1][1]:.3f} over {frame.steps} steps.",
     )
+
+
+def overlay(left: Sequence[Point], right: Sequence[Point]) -> Curve | None:
+    """Two runs in one frame, smoothed: `smooth` is the left one, `other` the right one."""
+    if not left or not right:
+        return None
+    frame = _Frame([*left, *right], 1)
+    return Curve(
+        smooth=frame.path(_smoothed(_thin(left))),
+        other=frame.path(_smoothed(_thin(right))),
+        x_ticks=frame.x_ticks,
+        y_ticks=frame.y_ticks,
+        summary=f"Loss ends at {left[-1][1]:.3f} on the left and at {right[-1][1]:.3f} on the right.",
+    )
+
+
+class _Frame:
+    """Where points lie in the box, between round numbers."""
+
+    def __init__(self, points: Sequence[Point], steps: int) -> None:
+        low, top = min(y for _, y in points), max(y for _, y in points)
+        heights = _ticks(low, top)
+        self.low, self.high = min(low, heights[0]), max(top, heights[-1])
+        self.steps = max(steps, *(int(x) for x, _ in points), 1)
+        self.x_ticks = [Tick(self.place((x, low))[0], f"{x:g}") for x in _x_ticks(self.steps)]
+        self.y_ticks = [Tick(self.place((0, y))[1], f"{y:g}") for y in heights]
+
+    def place(self, point: Point) -> Point:
+        x = LEFT + (WIDTH - LEFT - RIGHT) * point[0] / self.steps
+        y = TOP + (HEIGHT - TOP - BOTTOM) * (self.high - point[1]) / ((self.high - self.low) or 1)
+        return round(x, 1), round(y, 1)
+
+    def path(self, points: Iterable[Point]) -> str:
+        return _path(self.place(point) for point in points)
 
 
 def sparkline(values: Sequence[float], *, width: float = 90, height: float = 22) -> str:

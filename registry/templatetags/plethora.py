@@ -140,6 +140,11 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 @register.filter
+def signed(value: Any, digits: int = 3) -> str:
+    return f"{value:+.{digits}f}" if isinstance(value, int | float) else "–"
+
+
+@register.filter
 def percent(value: Any) -> str:
     return "–" if (share := _number(value)) is None else f"{100 * share:.3g} %"
 
