@@ -9,9 +9,16 @@ import pytest
 import redis
 
 from tests.faults.site import Site
-from tests.stack.fixtures import Place, Running, on_stack, running, stack, template
+from tests.stack.fixtures import Place, Running, embedded, on_stack, running, stack, template
 
-__all__ = ["on_stack", "running", "stack", "template"]
+__all__ = ["embedded", "on_stack", "running", "stack", "template"]
+
+
+@pytest.fixture(params=["embedded", pytest.param("on_stack", marks=pytest.mark.soak)])
+def place(request: pytest.FixtureRequest) -> Place:
+    """SQLite and the local disk; the same on the stack takes its time."""
+    found: Place = request.getfixturevalue(request.param)
+    return found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,9 @@ import pytest
 from django.utils import timezone
 from safetensors.numpy import load_file
 
+from registry.access import SYSTEM
 from registry.models import Alias, BaseVersion, ServingInstance, ServingWish
+from registry.services import version_states
 from serving import reconciler as module
 from serving.contract import EngineBusy, EngineClient
 from serving.pulse import Pulse
@@ -140,6 +142,16 @@ def test_it_unloads_after_a_grace_and_says_so_first(keeper, played, world, monke
     keeper.step()
     assert [entry["address"] for entry in reported().loaded] == ["health/triage@2"]
     assert [name.split("-")[0] for name in played.adapters] == ["health/triage@2"]
+
+
+def test_it_drops_what_is_quarantined(keeper, played, world, monkeypatch):
+    version = produced(world)
+    keeper.step()
+    assert len(played.adapters) == 1
+    version_states.quarantine(by=SYSTEM, version=version, reason="its bytes are damaged")
+    monkeypatch.setattr(module, "DRAIN_SECONDS", 0)
+    keeper.step()
+    assert (reported().loaded, played.adapters) == ([], {})
 
 
 def test_it_reports_nothing_loaded_while_the_engine_is_away(keeper, world, played):

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
-from registry.selectors.routing import Assigned
-from serving.routing import Instance, chosen_version, ranked
+import pytest
+
+from registry.access import SYSTEM
+from registry.errors import NotFound
+from registry.selectors.routing import Assigned, Booked
+from registry.services import assignments, clients, version_states
+from serving.auth import Asker
+from serving.routing import Instance, admit, chosen_version, ranked
 from serving.schemas import Admission
+from tests.make import make_version
 
 
 def admission(version: int | None = 7, base: int = 1) -> Admission:
@@ -48,3 +55,16 @@ def test_a_canary_gets_about_its_share_and_the_same_users_each_time():
 def test_a_canary_of_zero_gets_nobody():
     assigned = Assigned(id=3, slot="default", version=1, canary_version=2, canary_percent=0)
     assert {chosen_version(assigned, f"user-{n}") for n in range(100)} == {1}
+
+
+def test_a_quarantined_version_answers_nobody_from_that_moment(world, store):
+    version = make_version(world.health)
+    client = clients.create(by=SYSTEM, team=world.health, name="mercy", vertical="")
+    target = assignments.Target(version.adapter, version=version)
+    assignments.assign(by=SYSTEM, client=client, slot="default", target=target, reason="")
+    asker = Asker(Booked(client.pk, "health/mercy"), None)
+    assert admit(asker, "default", "k").version == version.pk
+    version_states.quarantine(by=SYSTEM, version=version, reason="its bytes are damaged")
+    with pytest.raises(NotFound, match="is quarantined") as refused:
+        admit(asker, "default", "k")
+    assert refused.value.code == "version_quarantined"
