@@ -2,9 +2,10 @@
 
     python -m benchmarks.registry_seed --adapters 2000 --clients 100
 
-One team, one base model with two versions and a draft. Every adapter has VERSIONS versions, the aliases
-`production` and `candidate` on the newest, labels and a dataset. Of every second one all versions are on the old
-base, so that it is stale; the others moved on with their newest. Clients follow `production`. Prints the token.
+One team, base models with two versions and a draft: `llama` for the first `--first` adapters, `mistral` for the
+rest. Every adapter has VERSIONS versions, the aliases `production` and `candidate` on the newest, labels and a
+dataset. Of every second one all versions are on the old base, so that it is stale; the others moved on with their
+newest. Clients follow `production`. Prints what a caller must know, as JSON.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ VERTICALS = ("healthcare", "finance", "legal", "manufacturing", "retail")
 HITS = 20  # adapters with the label that is searched for
 PER_DATASET = 20
 ALIASES = ("production", "candidate")
+Line = tuple[tables.BaseVersion, tables.BaseVersion]  # the old version of a base model and the current one
 TARGETS = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
 
 
@@ -40,16 +42,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--adapters", type=int, required=True)
     parser.add_argument("--clients", type=int, required=True)
+    parser.add_argument("--first", type=int, default=0, help="adapters on `llama` (default: all)")
     options = parser.parse_args()
     made = accounts.bootstrap(email="bench@example.org", team="bench", name="Bench")
     with transaction.atomic():
-        old, new = make_base()
+        first = options.first or options.adapters
+        bases = [make_base("llama"), make_base("mistral")]
         datasets = make_datasets(made.team, options.adapters)
-        adapters = make_adapters(made.team, old.base_model, options.adapters)
-        newest = make_versions(adapters, (old, new), datasets)
+        adapters = make_adapters(made.team, bases, options.adapters, first)
+        newest = make_versions(adapters, bases, datasets)
         production = make_aliases(newest)
         make_clients(made.team, production, options.clients)
-        make_draft(old.base_model)
+        for _, new in bases:
+            make_draft(new.base_model)
     analyse()
     print(json.dumps({"token": made.token, "adapters": options.adapters, "clients": options.clients}))
 
@@ -83,9 +88,9 @@ def make_manifests(names: list[str]) -> list[str]:
     return [digest("manifest", name) for name in names]
 
 
-def make_base() -> tuple[tables.BaseVersion, tables.BaseVersion]:
+def make_base(name: str) -> Line:
     """Version 1, and version 2 that superseded it."""
-    base = tables.BaseModel.objects.create(name="llama", family="llama", version_counter=2)
+    base = tables.BaseModel.objects.create(name=name, family=name, version_counter=2)
     found = [_base_version(base, number, BaseStatus.ACTIVE, activated_at=timezone.now()) for number in (1, 2)]
     tables.BaseModel.objects.filter(pk=base.pk).update(current=found[1])
     return found[0], found[1]
@@ -98,7 +103,7 @@ def make_draft(base: tables.BaseModel) -> None:
 
 
 def _base_version(base: tables.BaseModel, number: int, status: str, **fields: Any) -> tables.BaseVersion:
-    (manifest,) = make_manifests([f"base {number}"])
+    (manifest,) = make_manifests([f"{base.name} {number}"])
     return tables.BaseVersion.objects.create(
         base_model=base,
         number=number,
@@ -130,13 +135,14 @@ def make_datasets(team: tables.Team, adapters: int) -> list[tables.DatasetVersio
     return list(tables.DatasetVersion.objects.filter(number=1).order_by("pk"))
 
 
-def make_adapters(team: tables.Team, base: tables.BaseModel, count: int) -> list[tables.Adapter]:
+def make_adapters(team: tables.Team, bases: list[Line], count: int, first: int) -> list[tables.Adapter]:
+    names = [line[0].base_model for line in bases]
     bulk(
         tables.Adapter(
             team=team,
             name=f"a{at:06}",
             vertical=VERTICALS[at % 5],
-            base_model=base,
+            base_model=names[at >= first],
             description=f"Adapter {at}",
             version_counter=VERSIONS,
         )
@@ -150,18 +156,17 @@ def make_adapters(team: tables.Team, base: tables.BaseModel, count: int) -> list
 
 
 def make_versions(
-    adapters: list[tables.Adapter],
-    bases: tuple[tables.BaseVersion, tables.BaseVersion],
-    datasets: list[tables.DatasetVersion],
+    adapters: list[tables.Adapter], bases: list[Line], datasets: list[tables.DatasetVersion]
 ) -> list[tables.AdapterVersion]:
     """Returns the newest of each adapter, in their order."""
+    lines = {line[0].base_model_id: line for line in bases}
     names = [f"{row.pk} {number}" for row in adapters for number in range(1, VERSIONS + 1)]
     manifests = iter(make_manifests(names))
     bulk(
         tables.AdapterVersion(
             adapter=row,
             number=number,
-            base_version=bases[number == VERSIONS and at % 2 == 1],
+            base_version=lines[row.base_model_id][number == VERSIONS and at % 2 == 1],
             dataset_version=datasets[at // PER_DATASET],
             rank=8,
             alpha=16.0,

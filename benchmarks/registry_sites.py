@@ -33,6 +33,7 @@ class Size:
 
     adapters: int
     clients: int
+    first: int = 0  # of the adapters, those on a base model of their own; 0: all
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def seeded(home: Path, size: Size, env: dict[str, str]) -> dict[str, Any]:
     if not said.exists():
         home.mkdir(parents=True, exist_ok=True)
         subprocess.run([*MANAGE, "migrate", "--verbosity=0"], env=env, cwd=ROOT, check=True)
-        words = ["--adapters", str(size.adapters), "--clients", str(size.clients)]
+        words = [f"--{name}={number}" for name, number in vars(size).items()]
         command = [sys.executable, "-m", "benchmarks.registry_seed", *words]
         made = subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True, text=True)
         said.write_text(made.stdout.splitlines()[-1])

@@ -158,6 +158,7 @@ def _adapters() -> QuerySet[Adapter]:
     ready = AdapterVersion.objects.filter(adapter=OuterRef("pk"), status=VersionStatus.READY).order_by("-number")
     production = Alias.objects.filter(adapter=OuterRef("pk"), name="production", deleted_at__isnull=True)
     living = Alias.objects.filter(deleted_at__isnull=True).select_related("version").order_by("name")
+    living = living.only("adapter", "name", "version__number")
     return (
         Adapter.objects.select_related("team", "base_model")
         .prefetch_related("labels", Prefetch("aliases", living, to_attr="living_aliases"))

@@ -113,7 +113,7 @@ def of(rows: QuerySet[AdapterVersion]) -> list[Stale]:
 def named(rows: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
     """With all that the reasons need to be told."""
     related = rows.select_related("adapter__team", "base_version__base_model", "dataset_version__dataset__team")
-    return related.defer("probe", "base_version__module_table", "dataset_version__report")
+    return related.defer("probe", "target_modules", "base_version__module_table", "dataset_version__report")
 
 
 def explained(rows: Iterable[AdapterVersion]) -> list[Stale]:
