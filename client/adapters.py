@@ -1,7 +1,8 @@
-"""`plethora adapter`: list, create, push, pull, promote."""
+"""`plethora adapter`: list, create, push, pull, promote, compare."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,15 +112,69 @@ def promote(
     token: Token = None,
     as_json: Json = False,
 ) -> None:
-    """Point an alias to team/adapter@3."""
+    """Point an alias to team/adapter@3. A protected one moves only from where it is now.
+
+    Exit code 7: the alias takes a gate that the version doesn't meet.
+    """
     with explained():
         name, number = numbered(address, "team/adapter@3")
         name = "/".join(owned(name))
-        body = {"version": number, "reason": reason}
-        found = connect(url, token).put(f"/adapters/{name}/aliases/{alias}", body)
+        found = _moved(connect(url, token), f"/adapters/{name}/aliases/{alias}", number, reason)
         if found.get("promotion"):
             talk.print("It waits until an engine has the version; then the alias moves.", markup=False)
         data(found, as_json=as_json)
+
+
+@app.command()
+def compare(
+    left: str,
+    right: Annotated[str, typer.Argument(help="team/adapter@4; 4 or @alias of the same adapter")],
+    everything: Annotated[bool, typer.Option("--all", help="also what is the same")] = False,
+    *,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """What differs between two versions: recipe, data, base, files and test scores."""
+    with explained():
+        name, _ = parted(left)
+        path = f"/adapters/{'/'.join(owned(name))}/compare"
+        found = connect(url, token).get(path, left=left, right=right, all="true" if everything else None)
+        lines = list(_lines(found["differences"]))
+        data(found, as_json=as_json, table=rows(lines, "what", "left", "right"))
+
+
+def _lines(differences: Mapping[str, Any], group: str = "") -> Iterator[dict[str, Any]]:
+    """One for each field, named by its group; scores by their dataset."""
+    for name, value in differences.items():
+        what = f"{group} {name}".strip()
+        if isinstance(value, list):
+            for one in value:
+                yield from _lines({k: v for k, v in one.items() if k != "dataset"}, one["dataset"])
+        elif {"left", "right"} <= value.keys():
+            yield {"what": what, "left": value["left"], "right": value["right"]}
+        else:
+            yield from _lines(value, what)
+
+
+def _moved(server: Client, path: str, number: int, reason: str) -> dict[str, Any]:
+    try:
+        return dict(server.put(path, {"version": number, "reason": reason}, if_match=_condition(server, path)))
+    except ApiError as error:
+        if error.code != "gate_not_met":
+            raise
+        stop(Exit.GATE_NOT_MET, error.message)
+
+
+def _condition(server: Client, path: str) -> str | None:
+    """The ETag of an alias that is protected; None where there is none, or anybody may move it."""
+    try:
+        alias, tag = server.tagged(path)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None
+    return tag if any(alias["protection"].values()) else None
 
 
 def _version(server: Client, name: str, ref: str) -> dict[str, Any]:

@@ -64,8 +64,14 @@ class Client:
         longer = {} if timeout is None else {"timeout": timeout}
         return self._call("POST", path, json=body, params=params, headers=_once(), **longer)
 
-    def put(self, path: str, body: Any) -> Any:
-        return self._call("PUT", path, json=body)
+    def put(self, path: str, body: Any, *, if_match: str | None = None) -> Any:
+        """`if_match`: the ETag of what the caller read; it is refused where that has changed since."""
+        return self._call("PUT", path, json=body, headers=_given({"If-Match": if_match}))
+
+    def tagged(self, path: str) -> tuple[Any, str]:
+        """An object and its ETag."""
+        answer = self._answer("GET", path)
+        return answer.json(), answer.headers["ETag"]
 
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path)

@@ -52,6 +52,8 @@ def more() -> None:
     tiny = Adapter.objects.get(name="triage").base_model.current
     make.make_version(team, "unaliased", base=tiny)
     make.make_adapter(team, "imported", base=tiny)
+    for _ in range(2):
+        make.make_version(team, "guarded", base=tiny)
     make.make_version(team, "behind", base=make.make_base_version("moved"))
     make.make_base_version("moved", change="weights")
 

@@ -11,8 +11,9 @@ SERVICES = Path(__file__).resolve().parents[2] / "registry" / "services"
 WRITES = {"create", "update", "delete", "bulk_create", "get_or_create", "update_or_create", "save"}
 # Ticks, heartbeats, metrics, receipts, last used, idempotency: they say how things are, nobody did them.
 TELEMETRY = {"idempotency", "receipts", "serving", "workers"}
-# They write for a service that records: bytes and numbers have no meaning of their own.
-PARTS = {"artifacts", "numbers", "audit", "destruction"}
+# They write for a service that records: bytes and numbers have no meaning of their own, and an approval that is
+# used up stands in the event of the move.
+PARTS = {"artifacts", "numbers", "audit", "destruction", "protection"}
 
 MODULES = sorted(p for p in SERVICES.rglob("*.py") if p.stem not in TELEMETRY | PARTS | {"__init__"})
 
