@@ -74,6 +74,7 @@ def held(team: Team, digests: Iterable[str]) -> dict[str, int]:
         | Exists(Upload.objects.filter(manifest=of_manifest, team=team, state=UploadState.COMPLETE)),
         artifact__in=set(digests),
         artifact__state=ArtifactState.COMMITTED,
+        artifact__damaged_at=None,
     )
     return dict(entries.values_list("artifact_id", "artifact__size"))
 

@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from registry.choices import ArtifactState
 from registry.models import AdapterVersion, Alias, Artifact, Job
+from registry.storage import artifact_key, store
 from tests.make import adapter_files, make_adapter, make_base_version, make_version
 
 ONE = "/api/v1/adapters/health/triage"
@@ -196,13 +197,14 @@ def test_quarantine_works_on_what_is_in_use_and_can_be_undone(api, world):
 
 
 @pytest.mark.parametrize("harm", ["missing", "changed"])
-def test_what_was_harmed_in_quarantine_is_not_restored(api, world, store, harm):
+def test_what_was_harmed_in_quarantine_is_not_restored(api, world, tmp_path, harm):
     version = make_version(world.health)
     api("alice").post(f"{ONE}/versions/1/quarantine", {}, format="json")
     digest = version.manifest.files["adapter_model.safetensors"]["sha256"]
-    file = next(path for path in store.rglob(digest) if path.is_file())
-    file.chmod(0o600)
-    file.unlink() if harm == "missing" else file.write_bytes(b"other")
+    store().delete(artifact_key(digest))
+    if harm == "changed":
+        (tmp_path / "other").write_bytes(b"other")
+        store().put(artifact_key(digest), tmp_path / "other", sha256=hashlib.sha256(b"other").hexdigest())
     answer = api("alice").post(f"{ONE}/versions/1/restore", {"reason": "r"}, format="json")
     code = {"missing": "bytes_missing", "changed": "bytes_corrupt"}[harm]
     assert (answer.status_code, answer.json()["code"]) == (409, code)

@@ -51,8 +51,13 @@ def complete(api, upload, who="alice"):
 
 
 @pytest.fixture
-def small_parts(monkeypatch):
-    """Parts of 100 bytes, where the store takes such (S3 wants 5 MiB)."""
+def on_disk(store, settings):
+    settings.STORE = (store.parent / "local").as_uri()
+
+
+@pytest.fixture
+def small_parts(on_disk, monkeypatch):
+    """Parts of 100 bytes, which the disk takes (S3 wants 5 MiB; tests/stack/test_uploads.py)."""
     monkeypatch.setattr(uploads, "SMALLEST_PART", 100)
 
 
@@ -231,8 +236,7 @@ class TestOurAddresses:
     """Of parts that the server takes itself."""
 
     @pytest.fixture
-    def url(self, api, store, settings):
-        settings.STORE = (store.parent / "local").as_uri()
+    def url(self, api, on_disk):
         return announce(api).json()["files"][0]["parts"][0]["url"]
 
     def test_a_part_is_taken_once_and_again(self, url):
@@ -268,6 +272,16 @@ def test_two_uploads_of_one_file_are_one_artifact(api):
     send(second)
     assert complete(api, second).status_code == complete(api, first).status_code == 200
     assert list(store().keys("")) == [artifact_key(sha(ROWS))]
+
+
+def test_what_is_damaged_may_be_sent_again(api, world):
+    manifest = make_manifest({"rows.jsonl": ROWS})
+    make_dataset_version(world.health, source=manifest, manifest=manifest, sha256=sha(ROWS))
+    Artifact.objects.update(damaged_at=timezone.now())
+    upload = announce(api).json()
+    send(upload)
+    assert complete(api, upload).status_code == 200
+    assert Artifact.objects.get(pk=sha(ROWS)).damaged_at is None
 
 
 def test_what_was_destroyed_meanwhile_has_to_be_sent(api, world):
