@@ -24,7 +24,7 @@ from registry.models import (
     ServingInstance,
     Worker,
 )
-from registry.selectors import assignments, engines, health, serving, staleness
+from registry.selectors import assignments, engines, health, serving, staleness, storage
 from registry.selectors.staleness import Stale
 
 REQUESTS_WITHIN = timedelta(hours=24)
@@ -55,6 +55,8 @@ class Attention:
     unassigned: list[Client] = field(default_factory=list)
 
     away: list[str] = field(default_factory=list)
+    quarantined: list[AdapterVersion] = field(default_factory=list)
+    damaged: int = 0  # artifacts of any team: administrators are told
 
     @property
     def clients_hit(self) -> int:
@@ -122,7 +124,9 @@ def attention(by: Caller) -> Attention:
     open_now = assignments.at_time(Assignment.objects.all(), timezone.now()).values("slot__client")
     clients = visible(by, Client.objects.filter(builtin=False).select_related("team")).exclude(pk__in=open_now)
     stale = [row for row in staleness.listing(by) if row.waived_until is None]
-    return Attention(stale, failed.count(), list(clients[:20]), away())
+    held_back = AdapterVersion.objects.filter(status=VersionStatus.QUARANTINED).select_related("adapter__team")
+    quarantined = list(visible(by, held_back, team="adapter__team").order_by("pk")[:20])
+    return Attention(stale, failed.count(), list(clients[:20]), away(), quarantined, storage.damaged(by))
 
 
 def away() -> list[str]:
