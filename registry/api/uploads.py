@@ -96,6 +96,8 @@ class Filters(serializers.Serializer[Any]):
 
 
 class Uploads(View):
+    """Announce files, or list what was announced (without addresses)."""
+
     @extend_schema(parameters=[Filters], responses={200: UploadOut(many=True)})
     def get(self, request: Request) -> Response:
         return self.page(selectors.listing(self.by, **self.parse(Filters, request.query_params)), UploadOut)
@@ -128,6 +130,8 @@ def _own(request: Request, file: UploadFile, part: selectors.Part) -> str | None
 
 
 class OneUpload(View):
+    """Which parts are there, and a fresh address for each that is not."""
+
     @extend_schema(responses={200: UploadOut})
     def get(self, request: Request, id: int) -> Response:  # noqa: A002
         return self.one(_shown(self, id))
@@ -143,6 +147,8 @@ class Complete(View):
 
 
 class Abort(View):
+    """Drop what came, and what a complete upload holds that no version names."""
+
     @extend_schema(request=None, responses={200: UploadOut})
     def post(self, request: Request, id: int) -> Response:  # noqa: A002
         services.abort(by=self.by, upload=selectors.one(self.by, Act.TRAIN, id))

@@ -89,9 +89,7 @@ def receive(*, file: UploadFile, part: int, body: Iterable[bytes], length: int |
         raise NotFound(f"{file.path} has parts 1 to {len(file.parts)}.")
     if length is not None and length > size:
         raise TooLarge(f"Part {part} of {file.path} has {size:,} bytes, not {length:,}.")
-    folder = Path(settings.HOME) / "incoming"
-    folder.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=folder, delete=False) as temporary:
+    with NamedTemporaryFile(dir=_incoming(), delete=False) as temporary:
         path = Path(temporary.name)
         try:
             _copy(body, temporary, size=size, words=f"Part {part} of {file.path}")
@@ -101,6 +99,12 @@ def receive(*, file: UploadFile, part: int, body: Iterable[bytes], length: int |
             raise Conflict(f"{file.path} takes no more parts.", code="upload_over") from error
         finally:
             path.unlink(missing_ok=True)
+
+
+def _incoming() -> Path:
+    folder = Path(settings.HOME) / "incoming"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _copy(body: Iterable[bytes], out: Any, *, size: int, words: str) -> None:
@@ -313,19 +317,26 @@ def _discard(files: Iterable[UploadFile]) -> None:
 
 
 def _clear_orphans() -> None:
-    """Parts and objects below our prefix that are a day old and of no open upload."""
+    """What is a day old and of no open upload: parts, what was put together of them, half a part of our own."""
+    before = time.time() - ORPHAN_SECONDS
     try:
-        found = {*store().begun(PREFIX), *((key, "") for key in store().keys(PREFIX))}
-        for key, parts_id in found:
-            if _age(key) > ORPHAN_SECONDS and not _awaited(key):
-                store().abort(key, parts_id) if parts_id else store().delete(key)
+        for key, parts_id in list(store().begun(PREFIX)):
+            if _made_at(key) < before and not _awaited(key):
+                store().abort(key, parts_id)
+        for entry in list(store().entries(PREFIX)):
+            if entry.modified.timestamp() < before and not _awaited(entry.key):
+                store().delete(entry.key)
     except StoreError:
         log.warning("the store is away; parts of uploads that ended are dropped later")
+    for path in _incoming().iterdir():
+        with suppress(FileNotFoundError):  # it has come to its end meanwhile
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
-def _age(key: str) -> float:
+def _made_at(key: str) -> float:
     stamp = key.removeprefix(PREFIX).partition("-")[0]
-    return time.time() - int(stamp) if stamp.isdigit() else 0.0
+    return float(stamp) if stamp.isdigit() else 0.0
 
 
 def _awaited(key: str) -> bool:

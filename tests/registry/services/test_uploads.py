@@ -105,6 +105,21 @@ def test_parts_that_no_row_names_are_cleared_once_they_are_old(announce, monkeyp
     assert left == {new, UploadFile.objects.get().key}
 
 
+def test_what_a_killed_writer_left_is_cleared_once_it_is_old(announce, send, settings, tmp_path, monkeypatch):
+    settings.HOME = tmp_path / "home"
+    (tmp_path / "home" / "incoming").mkdir(parents=True)
+    left = tmp_path / "home" / "incoming" / "half"
+    left.touch()
+    (tmp_path / "whole").write_bytes(CONTENT)
+    store().put("uploads/1-left", tmp_path / "whole", sha256=SHA)
+    uploads.expire_stale()
+    assert left.exists()
+    monkeypatch.setattr(uploads, "ORPHAN_SECONDS", -60)
+    uploads.expire_stale()
+    assert not left.exists()
+    assert list(store().keys("uploads/")) == []
+
+
 def test_old_parts_of_an_open_upload_are_left(announce, monkeypatch):
     upload = announce()
     monkeypatch.setattr(uploads, "ORPHAN_SECONDS", -1)
