@@ -178,7 +178,7 @@ class AllVersions(View):
 class Versions(UploadView):
     @extend_schema(parameters=[VersionFilters], responses={200: AdapterVersionOut(many=True)})
     def get(self, request: Request, team: str, name: str) -> Response:
-        adapter = selectors.one(self.by, Act.READ, team, name)
+        adapter = addresses.adapter_of(self.by, Act.READ, team, name)
         rows = selectors.versions(self.by, adapter, **self.parse(VersionFilters, request.query_params))
         return self.page(rows, AdapterVersionOut, ordering="-number")
 
@@ -197,7 +197,7 @@ class Versions(UploadView):
         responses={202: AdapterVersionOut},
     )
     def post(self, request: Request, team: str, name: str) -> Response:
-        adapter = selectors.one(self.by, Act.TRAIN, team, name)
+        adapter = addresses.adapter_of(self.by, Act.TRAIN, team, name)
         data = self.parse(ImportIn)
         base = addresses.base_version(f"{adapter.base_model.name}@{data['base_version']}", param="base_version")
         if "upload" in data:
