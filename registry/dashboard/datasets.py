@@ -13,6 +13,7 @@ from registry.dashboard import charts
 from registry.dashboard.callers import caller, page, paged
 from registry.errors import Conflict, NotFound, Unavailable
 from registry.selectors import datasets as selectors
+from registry.selectors import row_differences
 
 PREVIEWED = 10
 
@@ -31,14 +32,18 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
     shown = paged(request, selectors.versions(by, dataset).order_by("-number"))
     wanted = request.GET.get("version", "")
     chosen = next((row for row in shown if str(row.number) == wanted), shown[0] if shown else None)
+    against = next((row for row in shown if str(row.number) == request.GET.get("against", "")), None)
     rows, problem = _preview(chosen)
+    difference, undone = _difference(against, chosen)
     report = chosen.report if chosen else {}
     context = {
         "dataset": dataset,
         "page": shown,
         "chosen": chosen,
         "rows": rows,
-        "problem": problem,
+        "problem": problem or undone,
+        "against": against,
+        "difference": difference,
         "report": report,
         "bars": charts.bars(
             [(entry["up_to_characters"], entry["rows"]) for entry in report.get("length_histogram", [])]
@@ -54,6 +59,16 @@ def _preview(chosen: Any) -> tuple[list[dict[str, Any]], str]:
         return selectors.preview(chosen, limit=PREVIEWED), ""
     except (Conflict, NotFound, Unavailable) as error:
         return [], error.message
+
+
+def _difference(against: Any, chosen: Any) -> tuple[dict[str, Any] | None, str]:
+    """From another version to the one that is shown, where one was asked for."""
+    if against is None or chosen is None or against == chosen:
+        return None, ""
+    try:
+        return row_differences.compare(against, chosen), ""
+    except (Conflict, NotFound, Unavailable) as error:
+        return None, error.message
 
 
 urlpatterns = [

@@ -12,6 +12,7 @@ from registry.access import Caller, visible
 from registry.choices import HELD_JOB_STATES, JobKind, JobState, VersionStatus
 from registry.models import (
     Adapter,
+    AdapterLabel,
     AdapterVersion,
     Alias,
     Assignment,
@@ -24,7 +25,7 @@ from registry.models import (
     ServingInstance,
     Worker,
 )
-from registry.selectors import assignments, engines, health, serving, staleness, storage
+from registry.selectors import assignments, engines, health, searches, serving, staleness, storage
 from registry.selectors.staleness import Stale
 
 REQUESTS_WITHIN = timedelta(hours=24)
@@ -164,7 +165,8 @@ def adapters(
     if vertical:
         rows = rows.filter(vertical=vertical)
     if q:
-        rows = rows.filter(Q(name__icontains=q) | Q(vertical__icontains=q) | Q(description__icontains=q))
+        said = Q(name__icontains=q) | Q(vertical__icontains=q) | Q(description__icontains=q)
+        rows = rows.filter(said | searches.label_says(AdapterLabel, "adapter", q))
     if only_stale:
         needing = staleness.suspects(staleness.that_matter()).exclude(waivers__until__gt=timezone.now())
         rows = rows.filter(Exists(needing.filter(adapter=OuterRef("pk"))))
