@@ -7,7 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from rich.progress import Progress
 
+from client import uploads as client
 from registry.storage import Missing, StoreError, store
 from tests.config.waiting import eventually
 from tests.stack.fixtures import Place
@@ -120,6 +122,15 @@ class TestAddress:
         assert httpx.put(url.replace("partNumber=1", "partNumber=2"), content=LAST).status_code == 403
         assert httpx.put(url, content=LAST).status_code == 200
         assert store().parts(KEY, upload) == {1: len(LAST)}
+
+    def test_it_takes_what_the_command_line_sends(self, on_stack: Place, tmp_path: Path) -> None:
+        upload = store().begin(KEY)
+        url = store().sign_part(KEY, upload, 1, size=3, seconds=60)
+        (tmp_path / "file").write_bytes(LAST)
+        with Progress(disable=True) as bar:
+            client._put((tmp_path / "file", 4, {"url": url, "size": 3}), bar=bar, task=bar.add_task(""))
+        store().finish(KEY, upload)
+        assert read(KEY) == LAST[4:]
 
     def test_it_expires(self, on_stack: Place) -> None:
         url = store().sign_part(KEY, store().begin(KEY), 1, size=len(LAST), seconds=1)
