@@ -75,7 +75,7 @@ def gate(job: str, url: Url = None, token: Token = None, as_json: Json = False) 
         verdict = found["gate_result"]
         if verdict is None:
             stop(_status(found) or Exit.ERROR, f"job {job} is {found['state']} and has no verdict")
-        columns = ("metric", "op", "relative_to", "value", "left", "right", "passed")
+        columns = ("metric", "op", "relative_to", "value", "left", "right", "passed", "reason")
         data(verdict, as_json=as_json, table=rows(verdict["rules"], *columns))
         if not verdict["passed"]:
             stop(Exit.GATE_NOT_MET)

@@ -79,7 +79,8 @@ def rule(of: Mapping[str, Any]) -> str:
     relative = of.get("relative_to")
     against = AGAINST.get(str(relative), str(relative)) if relative else plain(of.get("value"))
     delta = f", better by {plain(of['min_delta'])} or more" if of.get("min_delta") else ""
-    return f"{METRICS.get(name, word(name))} {OPERATORS.get(operator, operator)} {against}{delta}"
+    check = f"share of answers that pass “{name.removeprefix('checks.')}”" if name.startswith("checks.") else ""
+    return f"{check or METRICS.get(name, word(name))} {OPERATORS.get(operator, operator)} {against}{delta}"
 
 
 def address_of(thing: str) -> str:

@@ -219,3 +219,29 @@ def test_the_list_takes_as_many_queries_for_ten_jobs_as_for_one(api, body, djang
         post(api, body)
     with django_assert_max_num_queries(8):
         assert len(api("alice").get(JOBS).json()["results"]) == 10
+
+
+RIGHT = {"name": "right", "kind": "exact"}
+MOSTLY = {"metric": "checks.right", "op": ">=", "value": 0.9}
+
+
+def test_it_keeps_what_its_evaluation_asks_and_hands_it_to_a_clone(api, body):
+    job = post(api, {**body, "evaluation": {"checks": [RIGHT], "max_rows": 5}, "gate": [MOSTLY]}).json()
+    clone = post(api, {}, path=f"/{job['id']}/clone").json()
+    assert job["evaluation"] == clone["evaluation"]
+    assert (job["evaluation"]["checks"][0]["name"], job["evaluation"]["max_rows"]) == ("right", 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"gate": [MOSTLY]}, "gate[0].metric"),
+        ({"gate": [MOSTLY], "evaluation": {"checks": [{**RIGHT, "name": "wrong"}]}}, "gate[0].metric"),
+        ({"evaluation": {"checks": [{"name": "right", "kind": "judge"}]}}, "evaluation.checks[0].kind"),
+        ({"evaluation": {"checks": [RIGHT], "max_tokens": 5000}}, "evaluation.max_tokens"),
+    ],
+)
+def test_it_refuses_checks_that_make_no_sense(api, body, change, param):
+    answer = post(api, {**body, **change})
+    assert (answer.status_code, [error["param"] for error in answer.json()["errors"]]) == (422, [param])
+    assert not Job.objects.exists()
