@@ -53,6 +53,7 @@ def main() -> dict[str, Any]:
     _two_slots(made, versions["retail"])
     _waived(made, versions["legal"])
     _odd_dataset(made)
+    _guarded(made, retrained)
     audit.seal()
     audit.sign_head()
     return {
@@ -291,6 +292,23 @@ def _odd_dataset(made: Any) -> None:
     errors = [{"line": 3, "code": "no_answer", "message": "The last message is not the assistant's."}]
     report = {"errors": errors, "error_count": 1, "warnings": [], "length_histogram": []}
     make.make_dataset_version(made.team, "broken-rows", status="rejected", report=report)
+    for rows in (8, 9):
+        make.make_dataset_version(made.team, "two-versions", rows=rows)
+
+
+def _guarded(made: Any, version: Any) -> None:
+    """An alias that takes everything that one may take, with an approval that waits."""
+    from registry.access import Caller
+    from registry.models import Membership, User
+    from registry.services import aliases, approvals
+
+    second = User.objects.create_user("second@example.org")
+    Membership.objects.create(team=made.team, user=second, role="owner")
+    gate = [{"metric": "loss", "op": "<=", "relative_to": "production"}]
+    parts = {"role": "maintainer", "gate": gate, "approvals_required": 1}
+    by, adapter = Caller(user=made.user), version.adapter
+    aliases.protect(by=by, adapter=adapter, name="production", **parts)
+    approvals.approve(by=Caller(user=second), adapter=adapter, name="production", version=version)
 
 
 if __name__ == "__main__":

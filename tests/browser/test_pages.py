@@ -21,7 +21,8 @@ PAGES = (
     "/lineage?node=adapter:{adapter}@2&depth=2", "/clients", "/clients/atelier/marlow-stores?at=2100-01-01",
     "/adapters/atelier/contract-clauses", "/accounts/email/", "/accounts/password/change/",
     "/base-models", "/base-models/llama-3-8b", "/datasets", "/datasets/atelier/retail-notes",
-    "/datasets/atelier/odd-rows", "/datasets/atelier/broken-rows", "/campaigns", "/campaigns/{campaign}",
+    "/datasets/atelier/odd-rows", "/datasets/atelier/broken-rows",
+    "/datasets/atelier/two-versions?version=2&against=1", "/campaigns", "/campaigns/{campaign}",
     "/serving", "/audit", "/audit?who=atelier/marlow-stores",
 )  # fmt: skip
 
