@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from registry.access import SYSTEM
@@ -34,7 +36,7 @@ def spoil(digest, tmp_path, content=b"other bytes"):
     """The object holds something else from now on."""
     (tmp_path / "spoilt").write_bytes(content)
     store().delete(artifact_key(digest))
-    store().put(artifact_key(digest), tmp_path / "spoilt", sha256=digest)
+    store().put(artifact_key(digest), tmp_path / "spoilt", sha256=hashlib.sha256(content).hexdigest())
 
 
 def test_it_finds_nothing_where_all_is_right(version):
