@@ -18,7 +18,7 @@ ENDED = [state for state, after in CAMPAIGN_TRANSITIONS.items() if not after]
 
 
 def begin(*, by: Caller, base: BaseModel) -> list[Campaign]:
-    """A running campaign for each team over what the current version has superseded; in the activation's transaction.
+    """A running campaign for each team over what the current version has superseded; as part of the activation.
 
     A team whose campaign can't be made, which its audit then says, stops neither the activation nor the others.
     """
