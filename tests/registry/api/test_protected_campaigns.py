@@ -12,7 +12,6 @@ from registry.services import aliases, approvals, campaign_steps, promotions, te
 from tests.registry.api import test_campaigns
 from tests.registry.campaigns import CAMPAIGNS, GOOD, RECIPE, engines_hold, run_to_review, train
 
-stale = test_campaigns.stale
 promoting = test_campaigns.promoting
 STRICT = [{"metric": "loss", "op": "<=", "value": 0.5}]
 
