@@ -41,10 +41,10 @@ def waiver_words(row: Waiver) -> dict[str, Any]:
 
 
 class StaleRows(serializers.ListSerializer[Any]):
-    """Asks for the reasons and clients of the whole page at once; within it the gravest comes first."""
+    """The stale versions of a page of adapters, with reasons and clients, asked for at once, gravest first."""
 
     def to_representation(self, data: Any) -> list[Any]:
-        return [stale_words(row) for row in staleness.explained(data)]
+        return [stale_words(row) for row in staleness.of_adapters(data)]
 
 
 class StaleOut(serializers.Serializer[Any]):
@@ -62,8 +62,8 @@ class StalenessQuery(serializers.Serializer[Any]):
 class Staleness(View):
     @extend_schema(parameters=[StalenessQuery], responses={200: dict[str, Any]})
     def get(self, request: Request) -> Response:
-        rows = staleness.rows_for(self.by, **self.parse(StalenessQuery, request.query_params))
-        return self.page(staleness.named(rows), StaleOut)
+        rows = staleness.adapters(self.by, **self.parse(StalenessQuery, request.query_params))
+        return self.page(rows, StaleOut)
 
 
 class Waive(View):

@@ -169,24 +169,39 @@ def _adapters() -> QuerySet[Adapter]:
     )
 
 
+# The columns that are told of what stands around a version: each costs, and no question is asked more often.
+# Others load when they are asked for.
+OWN = [field.name for field in AdapterVersion._meta.concrete_fields if field.name != "probe"]
+AROUND = {
+    "adapter": ("name", "team__slug", "base_model"),
+    "base_version": ("number", "status", "ended_at", "parameter_count", "base_model__name", "base_model__current"),
+    "dataset_version": ("number", "sha256", "status", "status_at", "dataset__name", "dataset__team__slug"),
+    "job": ("state", "error", "progress"),
+    "manifest": ("sha256",),
+    "created_by": ("email",),
+}
+MEASURED = [field.name for field in Evaluation._meta.concrete_fields]
+MEASURED_ON = {
+    "on_base": ("number", "base_model__name"),
+    "dataset_version": ("number", "dataset__name", "dataset__team__slug"),
+}
+
+
+def _columns(around: dict[str, tuple[str, ...]]) -> list[str]:
+    return [f"{row}__{column}" for row, columns in around.items() for column in columns]
+
+
 def _versions() -> QuerySet[AdapterVersion]:
-    living = Alias.objects.filter(deleted_at__isnull=True).order_by("name")
-    measured = Evaluation.objects.select_related("on_base__base_model", "dataset_version__dataset__team").defer(
-        "on_base__module_table"
-    )
+    living = Alias.objects.filter(deleted_at__isnull=True).order_by("name").only("name", "version")
+    measured = Evaluation.objects.select_related("on_base__base_model", "dataset_version__dataset__team")
+    measured = measured.only(*MEASURED, *_columns(MEASURED_ON))
+    related = ("adapter__team", "base_version__base_model", "dataset_version__dataset__team", "job", "created_by")
+    files = ManifestEntry.objects.select_related("artifact").only("manifest", "path", "artifact__size")
     return (
-        AdapterVersion.objects.select_related(
-            "adapter__team",
-            "adapter__base_model",
-            "base_version__base_model",
-            "dataset_version__dataset__team",
-            "job",
-            "manifest",
-            "created_by",
-        )
-        .defer("base_version__module_table")
+        AdapterVersion.objects.select_related(*related, "manifest")
+        .only(*OWN, *_columns(AROUND))
         .prefetch_related(
-            Prefetch("manifest__entries", ManifestEntry.objects.select_related("artifact")),
+            Prefetch("manifest__entries", files),
             Prefetch("labels", AdapterVersionLabel.objects.order_by("key")),
             Prefetch("aliases", living, to_attr="living_aliases"),
             Prefetch("evaluations", measured.order_by("pk")),

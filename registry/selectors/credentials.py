@@ -18,6 +18,9 @@ def api_token(text: str) -> ApiToken | None:
     alive = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
     token = (
         ApiToken.objects.select_related("team", "owner")
+        .defer(
+            "owner__password", "owner__first_name", "owner__last_name", "owner__last_login", "owner__date_joined"
+        )
         .filter(alive, prefix=prefix, revoked_at__isnull=True, owner__is_active=True)
         .first()
     )

@@ -90,40 +90,42 @@ def suspects(versions: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
     )
 
 
-def rows_for(by: Caller, *, team: str | None = None, base_model: str | None = None) -> QuerySet[AdapterVersion]:
-    """Every stale version that the caller may see."""
+def listing(by: Caller, *, team: str | None = None, base_model: str | None = None) -> list[Stale]:
+    """Every stale version that the caller may see, gravest and longest-standing first."""
     rows = visible(by, suspects(that_matter()), team="adapter__team")
     if team:
         rows = rows.filter(adapter__team__slug=team)
     if base_model:
         rows = rows.filter(base_version__base_model__name=base_model)
-    return rows
+    return of(rows)
 
 
-def listing(by: Caller, *, team: str | None = None, base_model: str | None = None) -> list[Stale]:
-    """Every stale version that the caller may see, gravest and longest-standing first."""
-    return of(rows_for(by, team=team, base_model=base_model))
+def adapters(by: Caller, *, team: str = "", base_model: str = "") -> QuerySet[Adapter]:
+    """Those with a stale version: a page of them is found without reading all, one of versions would be sorted."""
+    rows = visible(by, Adapter.objects.filter(Exists(suspects(that_matter()).filter(adapter=OuterRef("pk")))))
+    exact = {"team__slug": team, "base_model__name": base_model}
+    return rows.filter(**{column: value for column, value in exact.items() if value})
+
+
+def of_adapters(rows: Iterable[Adapter]) -> list[Stale]:
+    """Their stale versions, gravest first."""
+    return of(suspects(that_matter().filter(adapter__in=[row.pk for row in rows])))
 
 
 def of(rows: QuerySet[AdapterVersion]) -> list[Stale]:
     """The reasons, clients and waivers of `rows`, in a constant number of queries."""
-    return explained(named(rows).order_by("adapter__team__slug", "adapter__name", "number"))
+    versions = list(named(rows).order_by("adapter__team__slug", "adapter__name", "number"))
+    reasons = reasons_for(versions)
+    hit = clients_of(versions)
+    waived = _waivers(versions)
+    found = [Stale(v, reasons[v.pk], hit.get(v.pk, []), waived.get(v.pk)) for v in versions if v.pk in reasons]
+    return sorted(found, key=_gravity)
 
 
 def named(rows: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
     """With all that the reasons need to be told."""
     related = rows.select_related("adapter__team", "base_version__base_model", "dataset_version__dataset__team")
     return related.defer("probe", "target_modules", "base_version__module_table", "dataset_version__report")
-
-
-def explained(rows: Iterable[AdapterVersion]) -> list[Stale]:
-    """Those of `rows` that are stale, gravest first."""
-    versions = list(rows)
-    reasons = reasons_for(versions)
-    hit = clients_of(versions) if versions else {}
-    waived = _waivers(versions)
-    found = [Stale(v, reasons[v.pk], hit.get(v.pk, []), waived.get(v.pk)) for v in versions if v.pk in reasons]
-    return sorted(found, key=_gravity)
 
 
 def reasons_for(versions: Sequence[AdapterVersion]) -> dict[int, list[Reason]]:

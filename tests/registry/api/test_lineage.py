@@ -132,6 +132,27 @@ def test_it_shows_nobody_elses_staleness(api, served):
     assert stale(api("charlie")) == []
 
 
+def test_it_comes_in_pages(api, served, world):
+    make_version(world.health, "second", base=served.base_version)
+    make_base_version(change="weights")
+    first = api("alice").get("/api/v1/staleness", {"limit": 1}).json()
+    rest = api("alice").get(first["next"]).json()
+    assert [row["adapter"] for row in first["results"] + rest["results"]] == ["health/second", "health/triage"]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({"limit": "9" * 30}, 422),
+        ({"cursor": "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk="}, 200),  # after 30 nines
+        ({"cursor": "cD16eno="}, 400),  # after "zzz"
+    ],
+)
+def test_a_page_beyond_all_numbers_breaks_nothing(api, served, query, status):
+    assert api("alice").get("/api/v1/staleness", query).status_code == status
+
+
 @pytest.mark.parametrize("adapters", [1, 6])
 def test_it_asks_a_constant_number_of_queries(world, store, adapters, django_assert_num_queries):
     from registry.selectors import staleness
