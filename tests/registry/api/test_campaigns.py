@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from registry.access import SYSTEM
 from registry.models import AuditEvent, Campaign, DatasetVersion, Job, Promotion, TrainingSpec
 from registry.services import aliases, campaign_steps, jobs, promotions, training
-from tests.make import make_adapter, make_base_version
+from tests.make import make_adapter, make_base_version, make_version
 from tests.registry.campaigns import CAMPAIGNS, GOOD, RECIPE, engines_hold, measure, run_to_review, train
 from tests.world import token
 
@@ -316,3 +318,17 @@ def test_a_token_that_may_publish_runs_a_campaign(api, stale, world):
     campaign_steps.advance()
     assert client.post(f"{CAMPAIGNS}/{campaign['id']}/cancel").status_code == 200
     assert Job.objects.latest("pk").state == "cancelled"
+
+
+def test_it_is_read_in_as_many_queries_for_six_items_as_for_two(api, world, store):
+    base, client, counts = make_base_version(), api("alice"), []
+    for index in range(6):
+        make_version(world.health, f"a{index}", base=base)
+    make_base_version(change="weights")
+    for many in (2, 6):
+        body = {"adapters": [f"health/a{index}" for index in range(many)]}
+        made = client.post(CAMPAIGNS, body, format="json").json()
+        with CaptureQueriesContext(connection) as seen:
+            assert len(client.get(f"{CAMPAIGNS}/{made['id']}").json()["items"]) == many
+        counts.append(len(seen))
+    assert counts[0] == counts[1]
