@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +35,7 @@ def register(
     no_wait: NoWait = False,
     timeout: Seconds = DAY,
     *,
+    reference: Annotated[bool, typer.Option("--reference", help="leave a folder's files where they are")] = False,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -46,7 +47,7 @@ def register(
     with explained():
         server = connect(url, token)
         _make_where_missing(server, name)
-        body = {"source": _address(source), "note": note}
+        body = {"source": _address(source), "note": note, "reference": reference}
         _registered(server, name, body, as_json=as_json, timeout=None if no_wait else timeout)
 
 
@@ -99,7 +100,7 @@ def _model(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in files.items() if not (safe and path.suffix in OTHER_FORMS)}
 
 
-def _registered(server: Client, name: str, body: dict[str, str], *, as_json: bool, timeout: float | None) -> None:
+def _registered(server: Client, name: str, body: dict[str, Any], *, as_json: bool, timeout: float | None) -> None:
     """Print the version once its files were read, or at once where there is no timeout."""
     version = server.post(f"/base-models/{name}/versions", body)
     if timeout is not None:

@@ -118,7 +118,7 @@ def test_it_promotes_a_version(plethora):
 def test_it_registers_a_base_model_that_is_new(plethora, site, stamp, tmp_path):
     base = site.home / "bases" / stamp
     base.mkdir(parents=True)
-    made = plethora("base", "register", stamp, str(base), "--no-wait", "--json")
+    made = plethora("base", "register", stamp, str(base), "--reference", "--no-wait", "--json")
     assert json.loads(made.stdout)["status"] == "ingesting", made.stderr
 
 

@@ -52,6 +52,14 @@ def test_it_queues_the_ingestion(api, root):
     assert Job.objects.get(pk=answer.json()["job"]).kind == "ingest_base"
 
 
+def test_a_folder_may_be_referenced_and_nothing_else(api, root):
+    api("admin").post("/api/v1/base-models", BODY, format="json")
+    told = api("admin").post(VERSIONS, {"source": (root / "one").as_uri(), "reference": True}, format="json")
+    assert (told.status_code, told.json()["reference"], told.json()["revision"]) == (202, True, "")
+    refused = api("admin").post(VERSIONS, {"source": "hf://a/b", "reference": True}, format="json")
+    assert (refused.status_code, refused.json()["errors"][0]["param"]) == (422, "reference")
+
+
 @pytest.mark.parametrize(
     "source",
     [
