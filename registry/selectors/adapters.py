@@ -120,8 +120,15 @@ def version(by: Caller, act: Act, team: str, name: str, ref: str) -> AdapterVers
 
 def stale_reasons(rows: Iterable[AdapterVersion]) -> dict[int, list[dict[str, Any]]]:
     """Why each of the versions is stale, by its id; fresh ones are left out."""
-    suspect = staleness.reasons_for(list(rows))
-    mattering = staleness.that_matter().filter(pk__in=suspect).values_list("pk", flat=True) if suspect else ()
+    listed = list(rows)
+    suspect = staleness.reasons_for(listed)
+    ready = [row for row in listed if row.pk in suspect and row.status == VersionStatus.READY]
+    mattering = {
+        row.pk for row in ready if getattr(row, "living_aliases", None)
+    }  # nobody need be asked about these
+    rest = {row.pk for row in ready} - mattering
+    if rest:
+        mattering |= set(staleness.that_matter().filter(pk__in=rest).values_list("pk", flat=True))
     return {pk: [staleness.words(reason) for reason in suspect[pk]] for pk in mattering}
 
 

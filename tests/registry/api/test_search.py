@@ -148,7 +148,7 @@ def test_a_search_costs_the_same_number_of_queries_however_long(
         assert api("bob").get(path, query).json()["results"]
 
 
-COSTS = {ADAPTERS: 5, VERSIONS: 10, ALL: 7}
+COSTS = {ADAPTERS: 5, VERSIONS: 8, ALL: 7}
 
 
 # Labels of versions
