@@ -166,6 +166,24 @@ RULES = [
         " (SELECT MAX(h.valid_to) FROM registry_aliashistory h WHERE h.alias_id = NEW.alias_id)",
         "an alias history has no gaps and no overlaps",
     ),
+    Rule(
+        "aliashistory_one_at_a_time",
+        "aliashistory",
+        "INSERT",
+        "EXISTS (SELECT 1 FROM registry_aliashistory h WHERE h.alias_id = NEW.alias_id AND h.valid_to IS NULL)",
+        "an alias history has no gaps and no overlaps",
+    ),
+    # The first row may begin when it likes: before it there is nothing that it could contradict.
+    *[
+        Rule(
+            f"{t}_not_backdated",
+            t,
+            "INSERT",
+            f"EXISTS (SELECT 1 FROM registry_{t} o WHERE o.{parent} = NEW.{parent}) AND NEW.valid_from < {{recently}}",
+            "what was so in the past stays so",
+        )
+        for t, parent in (("assignment", "slot_id"), ("aliashistory", "alias_id"))
+    ],
     *[
         Rule(
             f"{t}_not_in_the_past",
@@ -177,6 +195,20 @@ RULES = [
         for t in ("aliashistory", "assignment")
     ],
     kept("aliashistory"),
+    frozen(
+        "approval",
+        "id alias_id version_id manifest_sha256 approver_id reason created_at",
+        unless="1 = 0",
+        says="an approval is never rewritten",
+    ),
+    Rule(
+        "approval_used_once",
+        "approval",
+        "UPDATE",
+        "OLD.used_at IS NOT NULL AND OLD.used_at {differs} NEW.used_at",
+        "an approval is used once",
+    ),
+    kept("approval"),
     # 4: assignments never overlap; rows are closed, never rewritten.
     Rule(
         "assignment_closed_only",
