@@ -31,7 +31,7 @@ up: $(STAMP) ## Everything on this machine: dashboard, API, worker, gateway, eng
 	@$(BIN)/python manage.py up $(ARGS)
 
 test: $(STAMP) ## Every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## Format, lint, types, layers, Django's own checks
 	@$(BIN)/ruff format --check .

@@ -90,6 +90,7 @@ def install(home: Path, **wish: Any) -> Installation:
         "PLETHORA_HOME": str(home),
         "PLETHORA_PORT": str(ports[0]),
         "PLETHORA_SERVING_PORT": str(ports[1]),
+        "PLETHORA_WEB_WORKERS": "1",
         "PYTHONPATH": str(ROOT),
         "PYTHONWARNINGS": "ignore",
     }
