@@ -130,7 +130,9 @@ def _commit(stored: Stored) -> None:
     if not stored.location and _size(artifact_key(stored.sha256)) != stored.size:
         raise Conflict(f"The bytes of {stored.sha256} are gone from the store; upload them again.")
     state = ArtifactState.REFERENCED if stored.location else ArtifactState.COMMITTED
-    Artifact.objects.filter(pk=stored.sha256).update(state=state, location=stored.location)
+    # The row may have been made for bytes that only claimed to be these, and their size.
+    fields = {"state": state, "location": stored.location, "size": stored.size}
+    Artifact.objects.filter(pk=stored.sha256).update(**fields)
 
 
 def manifest_digest(files: Mapping[str, Stored]) -> str:

@@ -31,7 +31,7 @@ def members(source: Path, *, most_bytes: int) -> dict[str, zipfile.ZipInfo]:
     problems = Problems()
     found: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        if info.is_dir():
+        if info.filename.endswith("/"):  # a folder
             continue
         for code, message in _faults(info, twice=info.filename in found, most_bytes=most_bytes):
             problems.add(info.filename, code, message)
@@ -58,8 +58,12 @@ def extract(source: Path, member: zipfile.ZipInfo, target: Path) -> None:
 
 def _faults(info: zipfile.ZipInfo, *, twice: bool, most_bytes: int) -> Iterator[tuple[str, str]]:
     path = PurePosixPath(info.filename)
-    if path.is_absolute() or ".." in path.parts or "\\" in info.filename or ":" in path.parts[0]:
+    if not path.parts:
+        yield "bad_name", "names no file."
+    elif path.is_absolute() or ".." in path.parts or "\\" in info.filename or ":" in path.parts[0]:
         yield "traversal", "leads out of the archive's own folder."
+    if info.header_offset < 0:
+        yield "broken_archive", "begins before its archive does."
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
         yield "link", "is a link or a device; pack the file itself."
     if info.flag_bits & ENCRYPTED:

@@ -46,6 +46,24 @@ def test_it_refuses_a_path_that_leads_out(tmp_path, name):
     assert codes(packed(tmp_path, (name, b"x"))) == {"traversal"}
 
 
+def test_it_refuses_a_member_without_a_name(tmp_path):
+    assert codes(packed(tmp_path, (".", b"x"))) == {"bad_name"}
+    source = packed(tmp_path, ("a", b"x"))
+    raw = bytearray(source.read_bytes())
+    struct.pack_into("<H2xH", raw, raw.find(b"PK\x01\x02") + 28, 0, 1)  # its name is a comment now
+    source.write_bytes(raw)
+    assert codes(source) == {"bad_name"}
+
+
+def test_it_refuses_a_member_that_begins_before_the_archive(tmp_path):
+    source = packed(tmp_path, ("a", bytes(100)))
+    raw = bytearray(source.read_bytes())
+    at = raw.find(b"PK\x05\x06") + 16  # where the directory is said to begin
+    struct.pack_into("<I", raw, at, struct.unpack_from("<I", raw, at)[0] + 50)
+    source.write_bytes(raw)
+    assert codes(source) == {"broken_archive"}
+
+
 def test_it_refuses_a_link(tmp_path):
     assert codes(packed(tmp_path, (link("adapter_config.json"), b"/etc/passwd"))) == {"link"}
 

@@ -6,6 +6,7 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from registry.choices import UploadState
@@ -229,3 +230,15 @@ def test_a_team_holds_what_its_own_living_rows_name(world, complete):
     complete()
     assert selectors.held(world.health, [SHA, "0" * 64]) == {SHA: len(CONTENT)}
     assert selectors.held(world.finance, [SHA]) == {}
+
+
+def test_bytes_that_only_claimed_a_digest_leave_no_size(world, send, tmp_path):
+    files = [Announced("f.bin", 3, SHA)]
+    upload = uploads.create(by=world.by("alice"), team=world.health, files=files)
+    send(upload, b"bad")
+    with pytest.raises(Invalid):
+        uploads.complete(by=world.by("alice"), upload=upload)
+    (tmp_path / "right").write_bytes(CONTENT)
+    with transaction.atomic():
+        manifest = artifacts.commit_manifest({"f.bin": artifacts.upload(tmp_path / "right")})
+    assert manifest.files["f.bin"] == {"sha256": SHA, "size": len(CONTENT)}
