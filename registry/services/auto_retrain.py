@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 
 from django.db import transaction
@@ -12,6 +11,7 @@ from registry.choices import CAMPAIGN_TRANSITIONS, StaleReason
 from registry.errors import RegistryError
 from registry.models import Adapter, BaseModel, Campaign, Team
 from registry.selectors import staleness
+from registry.selectors.staleness import Stale
 from registry.services import audit, campaigns
 
 ENDED = [state for state, after in CAMPAIGN_TRANSITIONS.items() if not after]
@@ -23,19 +23,19 @@ def begin(*, by: Caller, base: BaseModel) -> list[Campaign]:
     A team whose campaign can't be made, which its audit then says, stops neither the activation nor the others.
     """
     system = replace(SYSTEM, on_behalf_of=by.on_behalf_of or by.name, request_id=by.request_id)
-    begun = [_begin(system, base, team, adapters) for team, adapters in _superseded(base).items()]
+    wanting = Team.objects.filter(auto_retrain=True).order_by("slug")
+    begun = [_begin(system, base, team, adapters) for team in wanting if (adapters := _superseded(base, team))]
     return [campaign for campaign in begun if campaign is not None]
 
 
-def _superseded(base: BaseModel) -> dict[Team, list[Adapter]]:
-    """The adapters to retrain, by team."""
-    found: dict[Team, dict[int, Adapter]] = defaultdict(dict)
-    for row in staleness.listing(SYSTEM, base_model=base.name):
-        reasons = {reason.reason for reason in row.reasons}
-        adapter = row.version.adapter
-        if adapter.team.auto_retrain and row.waived_until is None and StaleReason.BASE_SUPERSEDED in reasons:
-            found[adapter.team][adapter.pk] = adapter
-    return {team: list(adapters.values()) for team, adapters in found.items()}
+def _superseded(base: BaseModel, team: Team) -> list[Adapter]:
+    """The team's adapters to retrain."""
+    rows = staleness.listing(SYSTEM, team=team.slug, base_model=base.name)
+    return campaigns.due(row for row in rows if _is_superseded(row))
+
+
+def _is_superseded(row: Stale) -> bool:
+    return any(reason.reason == StaleReason.BASE_SUPERSEDED for reason in row.reasons)
 
 
 def _begin(by: Caller, base: BaseModel, team: Team, adapters: list[Adapter]) -> Campaign | None:

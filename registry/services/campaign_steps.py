@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from registry.access import SYSTEM, Caller
 from registry.choices import CampaignState, ItemState, JobState, PromotionState, Split
@@ -19,7 +20,7 @@ from registry.errors import RegistryError
 from registry.models import AdapterVersion, Campaign, CampaignItem, Evaluation, Job
 from registry.selectors import evaluations as measuring
 from registry.services import audit, campaign_plans, evaluations, gates, training
-from registry.services.campaigns import OPEN_ITEMS, alias_points_to_new, move_item, object_of
+from registry.services.campaigns import OPEN_ITEMS, move_item, object_of, was_promoted
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +77,17 @@ def _guarded(step: Any, by: Caller, campaign: Campaign, item: CampaignItem) -> N
 
 def _begin_more(by: Caller, campaign: Campaign) -> None:
     """Submit pending items while there is room under `concurrency` and the budget."""
-    room = campaign.concurrency - campaign.items.filter(state__in=BUSY).count()
-    pending = _items(campaign, ItemState.PENDING)[: max(room, 0)]
+    pending = _items(campaign, ItemState.PENDING)[: _room(campaign)]
     if pending and _over_budget(campaign):
         for item in _items(campaign, ItemState.PENDING):
             move_item(by, item, ItemState.FAILED, reason="the campaign's budget of device time is used up")
         return
     for item in pending:
         _guarded(_train, by, campaign, item)
+
+
+def _room(campaign: Campaign) -> int:
+    return max(0, campaign.concurrency - campaign.items.filter(state__in=BUSY).count())
 
 
 def _over_budget(campaign: Campaign) -> bool:
@@ -100,7 +104,10 @@ def device_seconds(campaign: Campaign) -> float:
 
 
 def _train(by: Caller, campaign: Campaign, item: CampaignItem) -> None:
-    if campaign.state != CampaignState.RUNNING or not move_item(by, item, ItemState.TRAINING):
+    # The campaign is locked now: another feeder may have filled the room that this one saw.
+    if campaign.state != CampaignState.RUNNING or not _room(campaign):
+        return
+    if not move_item(by, item, ItemState.TRAINING):
         return
     plan = campaign_plans.plan(campaign, item)
     job = training.submit(by=by, request=plan)
@@ -170,7 +177,7 @@ DEFAULT_GATE = [
 
 
 def _follow_promotion(by: Caller, item: CampaignItem) -> None:
-    if alias_points_to_new(item):
+    if was_promoted(item):
         move_item(by, item, ItemState.PROMOTED)
     elif item.promotion is not None and item.promotion.state in (PromotionState.FAILED, PromotionState.CANCELLED):
         move_item(by, item, ItemState.PASSED, reason=f"not promoted: {item.promotion.outcome}")
@@ -188,7 +195,8 @@ def _close(by: Caller, campaign: Campaign) -> None:
 
 def _campaign_to(by: Caller, campaign: Campaign, old: CampaignState, new: CampaignState) -> None:
     with transaction.atomic():
-        if Campaign.objects.filter(pk=campaign.pk, state=old).update(state=new):
+        ended = {"finished_at": timezone.now()} if new == CampaignState.COMPLETED else {}
+        if Campaign.objects.filter(pk=campaign.pk, state=old).update(state=new, **ended):
             audit.record(
                 by,
                 f"campaign.{new}",

@@ -15,10 +15,11 @@ from django.utils import timezone
 
 from registry.access import SYSTEM, Act, Caller, fetch, require, teams
 from registry.choices import CAMPAIGN_TRANSITIONS, CampaignState, ItemState, PromotionState, sources
-from registry.errors import Conflict, Invalid, NotFound, RegistryError
+from registry.errors import Conflict, Forbidden, Invalid, NotFound, RegistryError
 from registry.models import Adapter, AdapterVersion, Alias, BaseModel, Campaign, CampaignItem, Job, Promotion, Team
 from registry.selectors import addresses, staleness
-from registry.services import aliases, audit, gates, jobs, promotions, protection, training
+from registry.selectors.staleness import Stale
+from registry.services import aliases, audit, gates, jobs, promotions, training
 
 DEFAULT_ALIAS = "production"
 OPEN_ITEMS = (ItemState.PENDING, ItemState.TRAINING, ItemState.EVALUATING)
@@ -49,7 +50,7 @@ def drafted(
 
     The target is the base's current version.
     """
-    chosen = list(adapters) if adapters else _stale_adapters(by, base_model)
+    chosen = list(dict.fromkeys(adapters)) or _stale_adapters(by, base_model)
     if not chosen:
         raise Invalid(
             "Nothing is stale here, so there is nothing to retrain.", code="nothing_stale", param="base_model"
@@ -110,7 +111,7 @@ def _stop_promoting(by: Caller, item: CampaignItem) -> None:
     if item.promotion is not None and item.promotion.state == PromotionState.WAITING:
         with suppress(Conflict):  # it moved a moment ago
             promotions.cancel(by=by, promotion=item.promotion)
-    moved = alias_points_to_new(item)
+    moved = was_promoted(item)
     reason = "" if moved else "not promoted: the campaign was cancelled"
     move_item(by, item, ItemState.PROMOTED if moved else ItemState.PASSED, reason=reason)
 
@@ -118,7 +119,7 @@ def _stop_promoting(by: Caller, item: CampaignItem) -> None:
 def promote(*, by: Caller, campaign: Campaign, items: Sequence[str] | None = None) -> Campaign:
     """Move the aliases of the passed items; each flips once an engine has its version.
 
-    An item whose alias is protected against the move stays passed, with the reason.
+    An item that can't move (its alias is protected, its version was withdrawn) stays passed, with the reason.
     """
     require(by, Act.PUBLISH, campaign.team)
     with transaction.atomic():
@@ -148,9 +149,7 @@ def _promote_item(by: Caller, campaign: Campaign, item: CampaignItem, version: A
     reason = f"campaign {campaign.pk}: retrained on {campaign.target.address}"
     try:
         moved = aliases.move(by=by, adapter=item.adapter, name=item.alias, version=version, reason=reason)
-    except RegistryError as error:
-        if error.code not in protection.REFUSED:
-            raise
+    except (Conflict, Forbidden) as error:
         move_item(by, item, ItemState.PASSED, reason=f"not promoted: {error.message}")
         return False
     promotion = moved if isinstance(moved, Promotion) else None
@@ -172,7 +171,8 @@ def _chosen_items(campaign: Campaign, names: Sequence[str] | None) -> list[Campa
 def rollback(*, by: Caller, campaign: Campaign) -> Campaign:
     """Every promoted alias back to the version it had, each once an engine has that; what waits moves no more.
 
-    An item whose alias is protected against the move stays promoted, with the reason; where all are, none moves.
+    An item that can't move back stays promoted, with the reason: its alias is protected, or was moved on since, or
+    the old version serves no more. Where none can, the first reason is raised.
     """
     with transaction.atomic():
         moved = _move(by, campaign, CampaignState.ROLLED_BACK, "rollback")
@@ -193,15 +193,22 @@ def _roll_back_item(by: Caller, campaign: Campaign, item: CampaignItem) -> Regis
     """Where the promotion waits, the alias is on the old version; moving it there cancels the wait."""
     reason = f"campaign {campaign.pk} rolled back"
     try:
+        _refuse_moved_on(item)
         back = aliases.move(by=by, adapter=item.adapter, name=item.alias, version=item.old, reason=reason)
-    except RegistryError as error:
-        if error.code not in protection.REFUSED:
-            raise
+    except (Conflict, Forbidden) as error:
         move_item(by, item, ItemState(item.state), reason=f"not rolled back: {error.message}")
         return error
     promotion = back if isinstance(back, Promotion) else None
     move_item(by, item, ItemState.ROLLED_BACK, promotion=promotion)
     return None
+
+
+def _refuse_moved_on(item: CampaignItem) -> None:
+    """What somebody moved elsewhere since the promotion is not undone."""
+    alias = aliases.lock(Alias.objects.filter(adapter=item.adapter_id, name=item.alias))
+    if alias is None or alias.version_id not in (item.old_id, item.new_id):
+        where = "deleted" if alias is None else f"moved to {alias.version.address}"
+        raise Conflict(f"{item.alias} of {item.adapter.address} was {where} since.", code="moved_on")
 
 
 def _items(campaign: Campaign, *states: ItemState) -> list[CampaignItem]:
@@ -264,17 +271,18 @@ def _move(by: Caller, campaign: Campaign, state: CampaignState, word: str) -> Ca
 
 
 def _stale_adapters(by: Caller, base_model: BaseModel | None) -> list[Adapter]:
-    """Adapters with a stale, unwaived version where the caller may publish."""
+    """Those that are due, where the caller may publish."""
     if base_model is None:
         raise Invalid("Give base_model or adapters.", param="base_model")
     mine = set(teams(by, Act.PUBLISH).values_list("pk", flat=True))
     rows = staleness.listing(by, base_model=base_model.name)
-    found = {
-        row.version.adapter_id: row.version.adapter
-        for row in rows
-        if row.waived_until is None and row.version.adapter.team_id in mine
-    }
-    return list(found.values())
+    return due(row for row in rows if row.version.adapter.team_id in mine)
+
+
+def due(rows: Iterable[Stale]) -> list[Adapter]:
+    """The adapters whose current version is among the stale ones, and not waived: another one is not replaced."""
+    unwaived = [row.version for row in rows if row.waived_until is None]
+    return [one.adapter for one in unwaived if addresses.current_version(one.adapter) == one]
 
 
 def _one_team(adapters: Iterable[Adapter]) -> Team:
@@ -304,7 +312,9 @@ def _with_current_version(adapters: Iterable[Adapter]) -> list[tuple[Adapter, Ad
     return found
 
 
-def alias_points_to_new(item: CampaignItem) -> bool:
-    """Whether the item's alias points to its new version by now."""
+def was_promoted(item: CampaignItem) -> bool:
+    """Whether the alias of an item that is to be promoted has moved to its new version, wherever it is by now."""
+    if item.promotion is None or item.promotion.state == PromotionState.DONE:  # without one it moved at once
+        return True
     rows = Alias.objects.filter(adapter=item.adapter_id, name=item.alias, deleted_at__isnull=True)
     return rows.filter(version=item.new_id).exists()

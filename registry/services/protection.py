@@ -19,7 +19,6 @@ from registry.selectors import measures
 from registry.services import gates
 
 NAMED = 5
-REFUSED = ("protected", "gate_not_met", "approvals_missing")  # the codes of a refusal by protection
 
 
 def check(*, by: Caller, alias: Alias, version: AdapterVersion) -> None:

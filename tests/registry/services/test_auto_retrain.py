@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from registry.access import SYSTEM
 from registry.models import AuditEvent, BaseVersion, Campaign, Job
-from registry.services import base_models, campaign_steps, campaigns, teams, waivers
+from registry.services import auto_retrain, base_models, campaign_steps, campaigns, teams, waivers
 from tests.make import make_base_version
 
 NOT_WORSE = {"metric": "bits_per_byte", "op": "<=", "relative_to": "production"}
@@ -79,3 +79,10 @@ def test_it_begins_nothing_beside_a_draft_for_the_same_target(world, draft):
     base_models.activate(by=world.by("admin"), version=BaseVersion.objects.get(number=2))
     base_models.activate(by=world.by("admin"), version=draft)
     assert list(Campaign.objects.filter(target=draft)) == [made]
+
+
+def test_an_activation_asks_nothing_of_teams_that_did_not_wish_it(world, draft, django_assert_num_queries):
+    teams.update(by=world.by("alice"), team=world.health, auto_retrain=False)
+    base = draft.base_model
+    with django_assert_num_queries(1):
+        assert auto_retrain.begin(by=SYSTEM, base=base) == []
