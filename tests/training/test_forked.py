@@ -75,6 +75,13 @@ def test_it_gives_each_child_a_process_group_of_its_own():
         child.kill()
 
 
+def test_it_lets_what_answers_go_first():
+    with Child({"task": "fly"}) as child:
+        os.kill(child.process.pid, signal.SIGSTOP)
+        assert os.getpriority(os.PRIO_PROCESS, child.process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+        child.kill()
+
+
 def test_its_children_end_when_their_owner_closes():
     with Child({"task": "fly"}) as child:
         child.process.stdin.close()

@@ -24,6 +24,7 @@ os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = (
     "1"  # asking whether there is a GPU must not start CUDA: it forks badly
 )
 
+NICENESS = 10  # where one machine does both, answers come before training: an engine starts at once, a step can wait
 Lines = dict[int, socket.socket]  # by the child's pid
 
 
@@ -31,6 +32,7 @@ def main() -> None:
     trainer.preload()
     if sys.modules["torch"].cuda.is_initialized():
         sys.exit("an import has started CUDA, which can't be used after a fork: find it and make it late")
+    os.nice(NICENESS)
     gc.freeze()  # what is imported stays shared: no collection of a child's writes into its pages
     with socket.socket(fileno=os.dup(0)) as requests:
         serve(requests)
