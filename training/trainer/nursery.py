@@ -24,7 +24,8 @@ os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = (
     "1"  # asking whether there is a GPU must not start CUDA: it forks badly
 )
 
-NICENESS = 10  # where one machine does both, answers come before training: an engine starts at once, a step can wait
+# Where one machine does both, answers come before training: an engine starts at once, a step can wait.
+NICENESS = 10
 Lines = dict[int, socket.socket]  # by the child's pid
 
 
