@@ -59,9 +59,16 @@ def folder(source: str) -> Path:
     if not _below_roots(path):
         roots = ", ".join(map(str, settings.BASE_ROOTS))
         _refuse(f"{path} is not below {roots}; move it there, or add its root to PLETHORA_BASE_ROOTS.")
-    if not path.is_dir():
-        _refuse(f"There is no folder {path} on this server.", code="source_missing")
+    if not _is_folder(path):
+        _refuse(f"There is no folder {path} on this server that we can read.", code="source_missing")
     return path
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, or a folder on the way that is closed to us
+        return False
 
 
 def files_of(path: Path) -> dict[str, Path]:

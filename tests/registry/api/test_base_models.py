@@ -66,6 +66,7 @@ def test_a_folder_may_be_referenced_and_nothing_else(api, root):
         "file:///etc",
         "file:///{root}/../..",
         "file:///{root}/none",
+        "file:///{root}/" + "a" * 300,
         "file://host/x",
         "ftp://x",
         "hf://no",
