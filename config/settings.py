@@ -111,6 +111,7 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 DATABASES["default"].update(ATOMIC_REQUESTS=False, CONN_MAX_AGE=600, CONN_HEALTH_CHECKS=True)
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = False  # a file does not hang up; it would be one query each time
     # WAL and IMMEDIATE: without them concurrent writers fail with "database is locked".
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",

@@ -89,3 +89,12 @@ def _fresh_store_cache() -> Iterator[None]:
     from registry.storage import _at
 
     _at.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _tokens_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that a test revoked behind the services is refused at once, and queries can be counted."""
+    from registry.selectors import credentials
+
+    monkeypatch.setattr(credentials, "REMEMBERED_SECONDS", 0.0)
+    credentials.forget()

@@ -23,7 +23,7 @@ class BearerToken(BaseAuthentication):
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if not scheme:
             return None
-        token = credentials.api_token(text.strip()) if scheme.lower() == "bearer" else None
+        token = credentials.recent_api_token(text.strip()) if scheme.lower() == "bearer" else None
         if token is None:
             raise AuthenticationFailed("This token is unknown, expired or revoked; mint another one.")
         tokens.touch(token)

@@ -297,8 +297,7 @@ class Resolve(View):
     @extend_schema(parameters=[ResolveQuery], responses={200: dict[str, Any]})
     def get(self, request: Request) -> Response:
         query = self.parse(ResolveQuery, request.query_params)
-        client = addresses.client(self.by, Act.READ, query["client"], param="client")
-        return self.one(resolved(selectors.resolve(self.by, client, query["slot"], query["at"])))
+        return self.one(resolved(selectors.resolve(self.by, query["client"], query["slot"], query["at"])))
 
 
 class AtQuery(serializers.Serializer[Any]):

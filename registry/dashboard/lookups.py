@@ -31,7 +31,7 @@ def look_up(by: Caller, client: Client, slot: str, at: str) -> Lookup:
     """`at` is what was typed; now where it is empty."""
     try:
         moment = moment_of(at) if at else None
-        return Lookup(assignments.resolve(by, client, slot or "default", moment))
+        return Lookup(assignments.resolve(by, client.address, slot or "default", moment))
     except NotFound as error:
         if error.code == "no_assignment":
             return Lookup(nothing=f"{client.address} had nothing in slot {slot or 'default'} then.")

@@ -74,7 +74,7 @@ def _of_team(text: str, param: str | None) -> Address:
     return address
 
 
-def _whole(text: str, param: str | None) -> Address:
+def whole(text: str, param: str | None) -> Address:
     """The address of something that has no version in it: one that was written is not dropped silently."""
     address = _of_team(text, param)
     if address.number is not None or address.alias is not None:
@@ -85,7 +85,7 @@ def _whole(text: str, param: str | None) -> Address:
 
 @_naming
 def adapter(by: Caller, act: Act, text: str, *, param: str | None = None) -> Adapter:
-    address = _whole(text, param)
+    address = whole(text, param)
     return adapter_of(by, act, address.team or "", address.name)
 
 
@@ -131,7 +131,7 @@ def current_version(row: Adapter) -> AdapterVersion | None:
 
 @_naming
 def dataset(by: Caller, act: Act, text: str, *, param: str | None = None) -> Dataset:
-    address = _whole(text, param)
+    address = whole(text, param)
     return dataset_of(by, act, address.team or "", address.name)
 
 
@@ -184,5 +184,5 @@ def client_of(by: Caller, act: Act, team: str, name: str) -> Client:
 
 @_naming
 def client(by: Caller, act: Act, text: str, *, param: str | None = None) -> Client:
-    address = _whole(text, param)
+    address = whole(text, param)
     return client_of(by, act, address.team or "", address.name)

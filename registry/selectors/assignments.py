@@ -22,6 +22,7 @@ from registry.models import (
     Client,
     ClientKey,
 )
+from registry.selectors import addresses
 
 ROWS = (
     "adapter__team",
@@ -108,17 +109,18 @@ def _moves(client: Client) -> QuerySet[AssignmentMove]:
     return rows.filter(slot__client=client)
 
 
-def resolve(by: Caller, client: Client, slot: str, at: datetime | None = None) -> Resolved:
-    """Raises `NotFound` (`no_assignment`) where the slot had nothing then."""
-    require(by, Act.READ, client.team)
+def resolve(by: Caller, client: str, slot: str, at: datetime | None = None) -> Resolved:
+    """What the client of that address had. Raises `NotFound` (`no_assignment`) where the slot had nothing then."""
+    address = addresses.whole(client, param="client")
     moment = at or timezone.now()
-    rows = _named(Assignment.objects.filter(slot__client=client, slot__name=slot))
-    assignment = at_time(rows, moment).first()
-    if assignment is None:
-        raise NotFound(
-            f"{client.address} had nothing assigned in slot '{slot}' at {moment.isoformat()}.",
-            code="no_assignment",
-        )
+    named = {"slot__client__team__slug": address.team, "slot__client__name": address.name, "slot__name": slot}
+    rows = at_time(_named(Assignment.objects.order_by()), moment)
+    try:
+        assignment = fetch(by, Act.READ, rows, team="slot__client__team", **named)
+    except NotFound:
+        addresses.client(by, Act.READ, client, param="client")  # says so where the client is what is missing
+        text = f"{client} had nothing assigned in slot '{slot}' at {moment.isoformat()}."
+        raise NotFound(text, code="no_assignment") from None
     found = _resolved([assignment], moment)
     if not found:
         raise NotFound("The alias pointed nowhere then.", code="no_assignment")

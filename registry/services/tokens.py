@@ -13,6 +13,7 @@ from registry import credentials
 from registry.access import Act, Caller, fetch, require
 from registry.errors import Forbidden, Invalid
 from registry.models import ApiToken, Team
+from registry.selectors import credentials as known
 from registry.services import audit
 
 LONGEST = timedelta(days=365)
@@ -57,11 +58,12 @@ def _error(param: str, code: str, message: str) -> dict[str, str]:
 
 
 def revoke(*, by: Caller, token_id: str) -> None:
-    """From the next request on the token is unknown."""
+    """From the next request on the token is unknown; to other processes within a second."""
     with transaction.atomic():
         token = fetch(by, Act.ADMIN, ApiToken.objects.select_related("team"), pk=token_id)
         if ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
             audit.record(by, "token.revoke", f"token:{token.prefix}", team=token.team)
+    known.forget()
 
 
 def touch(token: ApiToken) -> None:
@@ -69,4 +71,6 @@ def touch(token: ApiToken) -> None:
     minute_ago = timezone.now() - timedelta(minutes=1)
     stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=minute_ago)
     if token.last_used_at is None or token.last_used_at < minute_ago:
-        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=timezone.now())
+        now = timezone.now()
+        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+        token.last_used_at = now  # the row is kept for a moment, and need not be touched again

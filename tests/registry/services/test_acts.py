@@ -283,7 +283,7 @@ def one(model: Any, which: int) -> Any:
 
 def had(client: Client, at: datetime) -> list[tuple[str, int, str]] | None:
     try:
-        shares = reads.resolve(SYSTEM, client, "default", at).shares
+        shares = reads.resolve(SYSTEM, client.address, "default", at).shares
     except NotFound:
         return None
     return [(share.version.address, share.percent, share.version.manifest_sha256) for share in shares]
