@@ -50,6 +50,9 @@ def create_uploaded(*, by: Caller, adapter: Adapter, base_version: BaseVersion, 
     if _zipped(files):
         with TemporaryDirectory(prefix="fetched-") as folder:
             ((name, stored),) = files.items()
+            if stored.size > settings.MAX_UPLOAD_BYTES:
+                text = f"{name} has {stored.size:,} bytes; a zip has {settings.MAX_UPLOAD_BYTES:,} at most."
+                raise _refusal(f"{text} Upload the folder's files themselves.", "too_large", "upload")
             target = Path(folder) / PurePosixPath(name).name
             artifacts.fetch_file(stored.sha256, target)
             return create(by=by, adapter=adapter, base_version=base_version, files={name: target})

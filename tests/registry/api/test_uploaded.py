@@ -8,6 +8,7 @@ from registry.choices import ArtifactState
 from registry.models import AdapterVersion, Artifact, BaseVersion, DatasetVersion, Upload
 from registry.storage import store
 from tests.make import adapter_files, make_adapter
+from tests.registry.api.test_adapter_versions import zipped
 from tests.registry.api.test_uploads import ROWS, announce, complete, named, send, sha
 
 DATASET = "/api/v1/datasets/health/notes/versions"
@@ -56,6 +57,21 @@ def test_an_adapter_version_comes_of_one(api, world, upload):
     answer = post(api, ADAPTER, {"upload": pk, "base_version": 1})
     assert (answer.status_code, answer.json()["status"]) == (202, "verifying")
     assert set(answer.json()["manifest"]) == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_an_adapter_version_comes_of_a_zip(api, world, upload):
+    make_adapter(world.health)
+    loose = post(api, ADAPTER, {"upload": upload(adapter_files(seed=1)), "base_version": 1}).json()["manifest"]
+    answer = post(api, ADAPTER, {"upload": upload(zipped(adapter_files(seed=1))), "base_version": 1})
+    assert (answer.status_code, answer.json()["manifest"]) == (202, loose)
+
+
+def test_it_fetches_no_zip_that_is_too_large(api, world, upload, settings):
+    make_adapter(world.health)
+    pk = upload(zipped(adapter_files(seed=1)))
+    settings.MAX_UPLOAD_BYTES = 10
+    answer = post(api, ADAPTER, {"upload": pk, "base_version": 1})
+    assert (answer.status_code, answer.json()["code"], answer.json()["param"]) == (422, "too_large", "upload")
 
 
 def test_it_says_what_an_adapter_lacks(api, world, upload):
