@@ -96,15 +96,16 @@ class LocalStore:
             draft.replace(folder / f"{number:05}")
 
     def parts(self, key: str, upload: str) -> dict[int, int]:
-        return {int(path.name): path.stat().st_size for path in _numbered(self._parts(key, upload))}
+        with _lasting(key):
+            return {int(path.name): path.stat().st_size for path in _numbered(self._parts(key, upload))}
 
     def finish(self, key: str, upload: str) -> None:
         target = self._path(key)
         if target.exists():
             return
-        pieces = _numbered(self._parts(key, upload))
         with _writing(key), _drafted(target) as draft:
-            _append(pieces, draft)
+            with _lasting(key):
+                _append(_numbered(self._parts(key, upload)), draft)
             with suppress(FileExistsError):  # another one was first, and its bytes may be hashed by now
                 os.link(draft, target)
 
@@ -143,6 +144,15 @@ class LocalStore:
 
 def _numbered(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(HIDDEN))
+
+
+@contextmanager
+def _lasting(key: str) -> Iterator[None]:
+    """Parts go while they are read where another ends the upload: it finished it, or gave it up."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Missing(f"The upload of {key} is over.") from error
 
 
 @contextmanager
