@@ -19,6 +19,7 @@ from registry.access import Act
 from registry.api.fields import Reason, Searched, person
 from registry.api.files import FromUpload, UploadView, download, received
 from registry.api.jobs import error_of
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import AdapterVersion, Evaluation
@@ -39,7 +40,7 @@ class VersionChange(serializers.Serializer[Any]):
     labels = serializers.DictField(child=serializers.CharField(max_length=200))
 
 
-class MeasurementOut(serializers.ModelSerializer[Evaluation]):
+class MeasurementOut(Out[Evaluation]):
     id = serializers.CharField(source="pk")
     on_base = serializers.CharField(source="on_base.address")
     dataset = serializers.CharField(source="dataset_version.address")
@@ -71,7 +72,7 @@ class Listed(serializers.ListSerializer[Any]):
         return super().to_representation(rows)
 
 
-class AdapterVersionOut(serializers.ModelSerializer[AdapterVersion]):
+class AdapterVersionOut(Out[AdapterVersion]):
     base = serializers.SerializerMethodField()
     dataset = serializers.SerializerMethodField()
     job = serializers.CharField(source="job_id", allow_null=True)

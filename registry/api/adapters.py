@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.fields import Searched, SlugField
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import Adapter
@@ -44,7 +45,7 @@ class Listed(serializers.ListSerializer[Any]):
         return super().to_representation(rows)
 
 
-class AdapterOut(serializers.ModelSerializer[Adapter]):
+class AdapterOut(Out[Adapter]):
     team = serializers.CharField(source="team.slug")
     base_model = serializers.CharField(source="base_model.name")
     labels = serializers.SerializerMethodField()

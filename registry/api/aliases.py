@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.fields import named, person
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import Role
 from registry.models import Adapter, Alias, AliasHistory, Approval, Promotion
@@ -36,7 +37,7 @@ class ProtectionIn(serializers.Serializer[Any]):
     approvals_required = serializers.IntegerField(min_value=0, max_value=20, required=False)
 
 
-class ProtectionOut(serializers.ModelSerializer[Alias]):
+class ProtectionOut(Out[Alias]):
     role = serializers.CharField(source="protected_role")
     gate = serializers.JSONField(source="protected_gate")
 
@@ -50,7 +51,7 @@ class ApprovalIn(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
 
 
-class ApprovalOut(serializers.ModelSerializer[Approval]):
+class ApprovalOut(Out[Approval]):
     id = serializers.CharField(source="pk")
     version = serializers.IntegerField(source="version.number")
     address = serializers.CharField(source="version.address")
@@ -64,7 +65,7 @@ class ApprovalOut(serializers.ModelSerializer[Approval]):
         return person(row.approver)
 
 
-class AliasOut(serializers.ModelSerializer[Alias]):
+class AliasOut(Out[Alias]):
     alias = serializers.CharField(source="name")
     version = serializers.IntegerField(source="version.number")
     address = serializers.CharField(source="version.address")
@@ -76,7 +77,7 @@ class AliasOut(serializers.ModelSerializer[Alias]):
         fields = ["alias", "version", "address", "manifest_sha256", "protection", "created_at"]
 
 
-class HistoryOut(serializers.ModelSerializer[AliasHistory]):
+class HistoryOut(Out[AliasHistory]):
     version = serializers.IntegerField(source="version.number")
     manifest_sha256 = serializers.CharField(source="version.manifest_id")
 
@@ -85,7 +86,7 @@ class HistoryOut(serializers.ModelSerializer[AliasHistory]):
         fields = ["version", "manifest_sha256", "valid_from", "valid_to", "actor", "reason"]
 
 
-class PromotionOut(serializers.ModelSerializer[Promotion]):
+class PromotionOut(Out[Promotion]):
     id = serializers.CharField(source="pk")
     alias = serializers.CharField(source="alias.name")
     version = serializers.IntegerField(source="version.number")

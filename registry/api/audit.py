@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act, require_scope
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.models import AuditEvent
 from registry.selectors import audit as selectors
@@ -36,7 +37,7 @@ class AuditQuery(serializers.Serializer[Any]):
         return {**super().get_fields(), "from": serializers.DateTimeField(required=False)}
 
 
-class EventOut(serializers.ModelSerializer[AuditEvent]):
+class EventOut(Out[AuditEvent]):
     id = serializers.CharField(source="pk")
     team = serializers.CharField(source="team.slug", default=None)
     seq = serializers.IntegerField(source="seal.position", default=None)

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from registry.api.fields import Reason, SlugField, person
 from registry.api.jobs import error_of
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import BaseStatus
 from registry.models import BaseModel, BaseVersion
@@ -28,7 +29,7 @@ class BaseIn(serializers.Serializer[Any]):
     licence = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
 
 
-class BaseOut(serializers.ModelSerializer[BaseModel]):
+class BaseOut(Out[BaseModel]):
     current = serializers.IntegerField(source="current.number", allow_null=True, default=None)
 
     class Meta:
@@ -42,7 +43,7 @@ class BaseVersionIn(serializers.Serializer[Any]):
     reference = serializers.BooleanField(required=False, default=False)
 
 
-class BaseVersionOut(serializers.ModelSerializer[BaseVersion]):
+class BaseVersionOut(Out[BaseVersion]):
     base_model = serializers.CharField(source="base_model.name")
     job = serializers.CharField(source="job_id", allow_null=True)
     error = serializers.SerializerMethodField()

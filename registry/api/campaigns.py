@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.fields import DryRun
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import CampaignState
 from registry.models import Campaign, CampaignItem
@@ -36,7 +37,7 @@ class CampaignIn(serializers.Serializer[Any]):
         return attrs
 
 
-class ItemOut(serializers.ModelSerializer[CampaignItem]):
+class ItemOut(Out[CampaignItem]):
     adapter = serializers.CharField(source="adapter.address")
     old = serializers.CharField(source="old.address")
     new = serializers.CharField(source="new.address", default=None)
@@ -56,7 +57,7 @@ class ItemOut(serializers.ModelSerializer[CampaignItem]):
         return selectors.note(row)
 
 
-class CampaignOut(serializers.ModelSerializer[Campaign]):
+class CampaignOut(Out[Campaign]):
     id = serializers.CharField(source="pk")
     team = serializers.CharField(source="team.slug")
     base_model = serializers.CharField(source="base_model.name")

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.fields import Reason, SlugField, named
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.models import Assignment, AssignmentMove, Client, ClientKey
 from registry.selectors import addresses, teams, timeline
@@ -27,7 +28,7 @@ class ClientIn(serializers.Serializer[Any]):
     vertical = SlugField(required=False, allow_blank=True, default="")
 
 
-class ClientOut(serializers.ModelSerializer[Client]):
+class ClientOut(Out[Client]):
     team = serializers.CharField(source="team.slug")
 
     class Meta:
@@ -40,7 +41,7 @@ class KeyIn(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
-class KeyOut(serializers.ModelSerializer[ClientKey]):
+class KeyOut(Out[ClientKey]):
     id = serializers.CharField(source="pk")
 
     class Meta:
@@ -69,7 +70,7 @@ class AssignmentIn(serializers.Serializer[Any]):
         return attrs
 
 
-class TargetOut(serializers.ModelSerializer[Any]):
+class TargetOut(Out[Any]):
     """What an assignment, or a wanted one, points a slot to."""
 
     id = serializers.CharField(source="pk")

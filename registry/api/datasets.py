@@ -15,6 +15,7 @@ from registry.access import Act
 from registry.api.fields import Reason, SlugField, person
 from registry.api.files import FromUpload, UploadView, received
 from registry.api.jobs import error_of
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import DatasetStatus, Split
 from registry.errors import Invalid
@@ -36,7 +37,7 @@ class DatasetIn(serializers.Serializer[Any]):
     vertical = SlugField()
 
 
-class DatasetOut(serializers.ModelSerializer[Dataset]):
+class DatasetOut(Out[Dataset]):
     team = serializers.CharField(source="team.slug")
     latest_version = serializers.IntegerField(source="latest", allow_null=True, default=None)
 
@@ -45,7 +46,7 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
         fields = ["address", "team", "name", "vertical", "latest_version", "created_at"]
 
 
-class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):
+class DatasetVersionOut(Out[DatasetVersion]):
     job = serializers.CharField(source="job_id", allow_null=True)
     error = serializers.SerializerMethodField()
     progress = serializers.JSONField(source="job.progress", default=dict)

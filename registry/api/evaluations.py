@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.jobs import error_of
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import JobState, Split
 from registry.models import AdapterVersion, BaseVersion, Evaluation
@@ -57,7 +58,7 @@ class EvaluationIn(SuiteIn):
     on_base = serializers.CharField(max_length=80, required=False, allow_null=True, default=None)
 
 
-class EvaluationOut(serializers.ModelSerializer[Evaluation]):
+class EvaluationOut(Out[Evaluation]):
     id = serializers.CharField(source="pk")
     subject = serializers.SerializerMethodField()
     on_base = serializers.CharField(source="on_base.address")

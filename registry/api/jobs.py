@@ -10,13 +10,14 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import JobKind, JobState
 from registry.models import Job
 from registry.selectors import jobs as selectors
 
 
-class JobOut(serializers.ModelSerializer[Job]):
+class JobOut(Out[Job]):
     id = serializers.CharField(source="pk")
     team = serializers.CharField(source="team.slug", default=None)
     error = serializers.SerializerMethodField()

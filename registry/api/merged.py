@@ -17,6 +17,7 @@ from registry.access import Act
 from registry.api.archives import zipped
 from registry.api.files import download
 from registry.api.jobs import error_of
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import MergedOnto
 from registry.models import MergedModel
@@ -31,7 +32,7 @@ class MergeIn(serializers.Serializer[Any]):
     )
 
 
-class MergedOut(serializers.ModelSerializer[MergedModel]):
+class MergedOut(Out[MergedModel]):
     """`manifest` is null until the job has made it."""
 
     address = serializers.CharField(source="version.address")

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.models import Receipt
 from registry.selectors import receipts as selectors
@@ -24,7 +25,7 @@ class ReceiptQuery(serializers.Serializer[Any]):
         return {**super().get_fields(), "from": serializers.DateTimeField(required=False)}
 
 
-class ReceiptOut(serializers.ModelSerializer[Receipt]):
+class ReceiptOut(Out[Receipt]):
     id = serializers.CharField(source="pk")
     client = serializers.CharField(source="client.address")
     assignment = serializers.SerializerMethodField()

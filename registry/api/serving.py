@@ -10,12 +10,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.models import ServingInstance, Worker
 from registry.selectors import serving as selectors
 
 
-class InstanceOut(serializers.ModelSerializer[ServingInstance]):
+class InstanceOut(Out[ServingInstance]):
     """`loaded` and `problems` name the adapters of the caller's own teams only."""
 
     base = serializers.CharField(source="base_version.address")
@@ -35,7 +36,7 @@ class InstanceOut(serializers.ModelSerializer[ServingInstance]):
         return [{"address": entry["address"], "message": entry["message"]} for entry in own]
 
 
-class WorkerOut(serializers.ModelSerializer[Worker]):
+class WorkerOut(Out[Worker]):
     class Meta:
         model = Worker
         fields = ["name", "devices", "memory", "labels", "last_tick"]

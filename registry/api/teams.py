@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from registry.access import Act, role_in
 from registry.api.fields import SlugField, person
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import Role
 from registry.models import Membership, Team
@@ -30,7 +31,7 @@ class TeamChange(serializers.Serializer[Any]):
     auto_retrain_gate = serializers.ListField(child=serializers.DictField(), required=False)
 
 
-class TeamOut(serializers.ModelSerializer[Team]):
+class TeamOut(Out[Team]):
     class Meta:
         model = Team
         fields = ["slug", "name", "auto_retrain", "auto_retrain_gate", "created_at"]
@@ -41,7 +42,7 @@ class MemberIn(serializers.Serializer[Any]):
     role = serializers.ChoiceField(choices=Role.choices)
 
 
-class MemberOut(serializers.ModelSerializer[Membership]):
+class MemberOut(Out[Membership]):
     user = serializers.EmailField(source="user.email")
 
     class Meta:

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import Scope
 from registry.models import ApiToken
@@ -25,7 +26,7 @@ class TokenIn(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
-class TokenOut(serializers.ModelSerializer[ApiToken]):
+class TokenOut(Out[ApiToken]):
     id = serializers.CharField(source="pk")
     team = serializers.CharField(source="team.slug")
     owner = serializers.CharField(source="owner.email")

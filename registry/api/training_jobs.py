@@ -22,6 +22,7 @@ from registry.api import auth
 from registry.api.evaluations import SuiteIn, suite_of
 from registry.api.fields import DryRun, SlugField
 from registry.api.jobs import error_of
+from registry.api.outputs import Out
 from registry.api.streams import Stream
 from registry.api.views import View
 from registry.choices import JobKind, JobState
@@ -70,7 +71,7 @@ class TrainingJobIn(serializers.Serializer[Any]):
         return value
 
 
-class TrainingJobOut(serializers.ModelSerializer[Job]):
+class TrainingJobOut(Out[Job]):
     id = serializers.CharField(source="pk")
     team = serializers.CharField(source="team.slug")
     adapter = serializers.CharField(source="training.adapter.address")
@@ -226,7 +227,7 @@ class Again(View):
 
 
 @extend_schema_serializer(component_name="JobEvent")
-class EventOut(serializers.ModelSerializer[JobEvent]):
+class EventOut(Out[JobEvent]):
     class Meta:
         model = JobEvent
         fields = ["seq", "at", "kind", "data"]

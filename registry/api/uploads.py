@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.fields import person
+from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import UploadState
 from registry.models import Upload, UploadFile
@@ -59,7 +60,7 @@ class FileOut(serializers.Serializer[Any]):
     parts = PartOut(many=True, required=False)
 
 
-class UploadOut(serializers.ModelSerializer[Upload]):
+class UploadOut(Out[Upload]):
     id = serializers.CharField(source="pk")
     team = serializers.CharField(source="team.slug")
     created_by = serializers.SerializerMethodField()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
@@ -160,6 +161,7 @@ def downloadable(version_: AdapterVersion) -> dict[str, dict[str, str | int]]:
     return version_.manifest.files
 
 
+@cache  # putting it together costs as much as asking; whoever uses it narrows a copy
 def _adapters() -> QuerySet[Adapter]:
     """With `highest`, the number of the highest ready version, and `production`, that of the alias."""
     ready = AdapterVersion.objects.filter(adapter=OuterRef("pk"), status=VersionStatus.READY).order_by("-number")
@@ -198,6 +200,7 @@ def _columns(around: dict[str, tuple[str, ...]]) -> list[str]:
     return [f"{row}__{column}" for row, columns in around.items() for column in columns]
 
 
+@cache
 def _versions() -> QuerySet[AdapterVersion]:
     living = Alias.objects.filter(deleted_at__isnull=True).order_by("name").only("name", "version")
     measured = Evaluation.objects.select_related("on_base__base_model", "dataset_version__dataset__team")
