@@ -24,7 +24,7 @@ from registry.models.serving import ServingInstance, ServingWish
 from registry.models.teams import Membership, Team
 from registry.models.tokens import ApiToken
 from registry.models.uploads import Upload, UploadFile
-from registry.models.usage import Receipt
+from registry.models.usage import Receipt, UsageHour
 from registry.models.users import User
 from registry.models.workers import Worker
 
@@ -71,6 +71,7 @@ __all__ = [
     "TrainingSpec",
     "Upload",
     "UploadFile",
+    "UsageHour",
     "User",
     "Waiver",
     "Worker",

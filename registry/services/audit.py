@@ -9,18 +9,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
 from registry.access import Caller
 from registry.models import AuditEvent, AuditHead, AuditSeal, Team
+from registry.selectors import anchors
 
 GENESIS = "0" * 64
 
@@ -54,11 +56,9 @@ def record(
     )
 
 
-def event_hash(event: AuditEvent, position: int, previous: str) -> str:
-    """sha256 over the position, the previous hash and every field of the event, in canonical JSON."""
-    body = {
-        "position": position,
-        "previous": previous,
+def body_of(event: AuditEvent) -> dict[str, Any]:
+    """Every field of the event, as it is hashed and exported."""
+    return {
         "id": event.pk,
         "at": event.at.isoformat(),
         "actor": event.actor,
@@ -72,7 +72,24 @@ def event_hash(event: AuditEvent, position: int, previous: str) -> str:
         "after": event.after,
         "reason": event.reason,
     }
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def content_of(event: AuditEvent, blind: str) -> str:
+    """The digest that stands for the event in the chain; `blind` keeps it from being found by trying."""
+    return digest_of({**body_of(event), "blind": blind})
+
+
+def link(position: int, previous: str, content: str) -> str:
+    """The hash of a seal. It needs the event's digest alone: a chain is followed past what one may not read."""
+    return digest_of({"position": position, "previous": previous, "content": content})
+
+
+def canonical(body: Any) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+
+def digest_of(body: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical(body)).hexdigest()
 
 
 def seal(limit: int = 1000) -> int:
@@ -84,9 +101,9 @@ def seal(limit: int = 1000) -> int:
         events = AuditEvent.objects.filter(seal__isnull=True).order_by("id")[:limit]
         seals = []
         for event in events:
-            position += 1
-            digest = event_hash(event, position, previous)
-            seals.append(AuditSeal(position=position, event=event, previous=previous, hash=digest))
+            position, blind = position + 1, secrets.token_hex(32)
+            digest = link(position, previous, content_of(event, blind))
+            seals.append(AuditSeal(position=position, event=event, previous=previous, blind=blind, hash=digest))
             previous = digest
         AuditSeal.objects.bulk_create(seals)
     return len(seals)
@@ -105,15 +122,31 @@ def sign_head() -> AuditHead | None:
     head = AuditHead.objects.order_by("-position").first()
     if last is None or (head is not None and head.position >= last.position):
         return head
-    key_id, seed = settings.AUDIT_KEYS[0]
-    signature = Ed25519PrivateKey.from_private_bytes(seed).sign(_statement(last.position, last.hash))
+    now = timezone.now()
+    key_id, signature = sign(_statement(last.position, last.hash, now))
     return AuditHead.objects.create(
-        position=last.position, hash=last.hash, key_id=key_id, signature=base64.b64encode(signature).decode()
+        position=last.position, hash=last.hash, key_id=key_id, signature=signature, signed_at=now
     )
 
 
-def _statement(position: int, digest: str) -> bytes:
-    return f"plethora-audit-head:{position}:{digest}".encode()
+def sign(statement: bytes) -> tuple[str, str]:
+    """The id of the first key, and its Ed25519 signature in base64."""
+    key_id, seed = settings.AUDIT_KEYS[0]
+    signature = Ed25519PrivateKey.from_private_bytes(seed).sign(statement)
+    return key_id, base64.b64encode(signature).decode()
+
+
+def public_keys() -> dict[str, str]:
+    """By key id, 32 bytes in base64: what verifies heads and exports without this server."""
+    found = {}
+    for key_id, seed in settings.AUDIT_KEYS:
+        raw = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+        found[key_id] = base64.b64encode(raw).decode()
+    return found
+
+
+def _statement(position: int, digest: str, signed_at: datetime) -> bytes:
+    return f"plethora-audit-head:{position}:{digest}:{signed_at.isoformat()}".encode()
 
 
 @dataclass(frozen=True)
@@ -129,18 +162,22 @@ class Verdict:
 
 
 def verify() -> Verdict:
-    """Walk the whole chain: positions without gaps, hashes that hold, heads that were signed and still stand."""
+    """Walk the whole chain: positions without gaps, hashes that hold, heads and anchors that still stand."""
     events, sealed = AuditEvent.objects.count(), 0
     previous = GENESIS
     heads = {head.position: head for head in AuditHead.objects.all()}
+    anchored = anchors.anchored()
     for seal_row in AuditSeal.objects.select_related("event").order_by("position").iterator():
         sealed += 1
-        problem = _problem(seal_row, sealed, previous, heads.pop(sealed, None))
+        said = anchored.pop(sealed, set())
+        problem = _problem(seal_row, sealed, previous, heads.pop(sealed, None)) or _contradiction(seal_row, said)
         if problem:
             return Verdict(False, events, sealed, previous, sealed, problem)
         previous = seal_row.hash
     if heads:
         return Verdict(False, events, sealed, previous, min(heads), "the chain ends before a signed head")
+    if anchored:
+        return Verdict(False, events, sealed, previous, min(anchored), "the chain ends before an anchored head")
     return Verdict(True, events, sealed, previous, None)
 
 
@@ -149,20 +186,29 @@ def _problem(seal_row: AuditSeal, position: int, previous: str, head: AuditHead 
         return f"position {position} is missing"
     if seal_row.previous != previous:
         return "the chain is broken here"
-    if seal_row.hash != event_hash(seal_row.event, position, previous):
+    if seal_row.hash != link(position, previous, content_of(seal_row.event, seal_row.blind or "")):
         return "the event was changed after it was sealed"
     if head is not None and (head.hash != seal_row.hash or not _signed(head)):
         return "a signed head says otherwise"
     return ""
 
 
+def _contradiction(seal_row: AuditSeal, said: set[str]) -> str:
+    """Heads that were anchored can't be signed anew: they show a history that was rewritten with all our keys."""
+    if said <= {seal_row.hash}:
+        return ""
+    return "an anchored head says otherwise: the record was rewritten at or before this position"
+
+
 def _signed(head: AuditHead) -> bool:
-    for key_id, seed in settings.AUDIT_KEYS:
-        if key_id == head.key_id:
-            public = Ed25519PrivateKey.from_private_bytes(seed).public_key()
-            try:
-                public.verify(base64.b64decode(head.signature), _statement(head.position, head.hash))
-            except InvalidSignature:
-                return False
-            return True
-    return False
+    public = public_keys().get(head.key_id)
+    if public is None:
+        return False
+    statement = _statement(head.position, head.hash, head.signed_at)
+    try:
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(public)).verify(
+            base64.b64decode(head.signature), statement
+        )
+    except (InvalidSignature, ValueError):
+        return False
+    return True
