@@ -17,6 +17,7 @@ from registry.models.campaigns import Campaign, CampaignItem, Waiver
 from registry.models.clients import Assignment, AssignmentMove, Client, ClientKey, Slot
 from registry.models.datasets import Dataset, DatasetTokens, DatasetVersion
 from registry.models.evaluations import Evaluation
+from registry.models.federation import TokenExchange, TrustedIssuer
 from registry.models.idempotency import IdempotencyKey
 from registry.models.jobs import Job, JobCheckpoint, JobEvent, JobMetric, TrainingSpec
 from registry.models.merged import MergedModel
@@ -68,7 +69,9 @@ __all__ = [
     "ServingWish",
     "Slot",
     "Team",
+    "TokenExchange",
     "TrainingSpec",
+    "TrustedIssuer",
     "Upload",
     "UploadFile",
     "UsageHour",
