@@ -116,7 +116,7 @@ def visible(by: Caller, rows: QuerySet[M], *, team: str = "team") -> QuerySet[M]
 def fetch(by: Caller, act: Act, rows: QuerySet[M], *, team: str = "team", **lookup: Any) -> M:
     """The one row that `lookup` names, if the caller sees its team and may do `act` there."""
     seen = rows if by.system else rows.filter(**_of_seen(by, team))
-    row = seen.filter(**lookup).first()
+    row = next(iter(seen.filter(**lookup)), None)  # it names one: nothing need be ordered
     if row is None:
         raise NotFound(f"No such {rows.model._meta.verbose_name}: {_words(lookup)}.")
     owner: Any = row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -19,7 +20,7 @@ from registry.access import Act
 from registry.api.fields import Reason, Searched, person
 from registry.api.files import FromUpload, UploadView, download, received
 from registry.api.jobs import error_of
-from registry.api.outputs import Out
+from registry.api.outputs import Listed, Out
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import AdapterVersion, Evaluation
@@ -63,15 +64,6 @@ class MeasurementOut(Out[Evaluation]):
         ]
 
 
-class Listed(serializers.ListSerializer[Any]):
-    """Asks for the staleness of the whole page at once."""
-
-    def to_representation(self, data: Any) -> list[Any]:
-        rows = list(data)
-        self.child.reasons = selectors.stale_reasons(rows)  # type: ignore[union-attr]
-        return super().to_representation(rows)
-
-
 class AdapterVersionOut(Out[AdapterVersion]):
     base = serializers.SerializerMethodField()
     dataset = serializers.SerializerMethodField()
@@ -86,7 +78,7 @@ class AdapterVersionOut(Out[AdapterVersion]):
     aliases = serializers.SerializerMethodField()
     labels = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField()
-    reasons: dict[int, list[dict[str, Any]]] | None = None
+    reasons: dict[int, list[dict[str, Any]]]
 
     class Meta:
         model = AdapterVersion
@@ -121,6 +113,9 @@ class AdapterVersionOut(Out[AdapterVersion]):
             "created_by",
         ]
 
+    def gather(self, rows: Sequence[AdapterVersion]) -> None:
+        self.reasons = selectors.stale_reasons(rows)
+
     def get_error(self, row: AdapterVersion) -> dict[str, Any] | None:
         return error_of(row.job)
 
@@ -136,8 +131,7 @@ class AdapterVersionOut(Out[AdapterVersion]):
         return row.trainable_parameters / whole if whole and row.trainable_parameters is not None else None
 
     def get_stale(self, row: AdapterVersion) -> dict[str, list[dict[str, Any]]]:
-        known = self.reasons if self.reasons is not None else selectors.stale_reasons([row])
-        return {"reasons": known.get(row.pk, [])}
+        return {"reasons": self.reasons.get(row.pk, [])}
 
     def get_aliases(self, row: Any) -> list[str]:
         return [alias.name for alias in row.living_aliases]
@@ -200,7 +194,7 @@ class Versions(UploadView):
     def post(self, request: Request, team: str, name: str) -> Response:
         adapter = addresses.adapter_of(self.by, Act.TRAIN, team, name)
         data = self.parse(ImportIn)
-        base = addresses.base_version(f"{adapter.base_model.name}@{data['base_version']}", param="base_version")
+        base = addresses.base_version_of(adapter.base_model, data["base_version"], param="base_version")
         if "upload" in data:
             found = uploads.finished(self.by, data["upload"], team=adapter.team)
             made = imports.create_uploaded(by=self.by, adapter=adapter, base_version=base, upload=found)

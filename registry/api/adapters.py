@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.urls import path
@@ -12,7 +13,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.fields import Searched, SlugField
-from registry.api.outputs import Out
+from registry.api.outputs import Listed, Out
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import Adapter
@@ -36,15 +37,6 @@ class AdapterChange(serializers.Serializer[Any]):
     labels = serializers.DictField(child=serializers.CharField(max_length=200), required=False)
 
 
-class Listed(serializers.ListSerializer[Any]):
-    """Asks for the staleness of the whole page at once."""
-
-    def to_representation(self, data: Any) -> list[Any]:
-        rows = list(data)
-        self.child.reasons = selectors.stale_adapters(rows)  # type: ignore[union-attr]
-        return super().to_representation(rows)
-
-
 class AdapterOut(Out[Adapter]):
     team = serializers.CharField(source="team.slug")
     base_model = serializers.CharField(source="base_model.name")
@@ -52,7 +44,7 @@ class AdapterOut(Out[Adapter]):
     current_version = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
-    reasons: dict[int, list[dict[str, Any]]] | None = None
+    around: selectors.Around
 
     class Meta:
         model = Adapter
@@ -71,19 +63,21 @@ class AdapterOut(Out[Adapter]):
             "created_at",
         ]
 
-    def get_labels(self, row: Any) -> dict[str, str]:
-        return {label.key: label.value for label in row.labels.all()}
+    def gather(self, rows: Sequence[Adapter]) -> None:
+        self.around = selectors.around(rows)
+
+    def get_labels(self, row: Adapter) -> dict[str, str]:
+        return self.around.labels.get(row.pk, {})
 
     def get_current_version(self, row: Any) -> int | None:
-        number: int | None = row.production if row.production is not None else row.highest
+        number: int | None = self.get_aliases(row).get("production", row.highest)
         return number
 
-    def get_aliases(self, row: Any) -> dict[str, int]:
-        return {alias.name: alias.version.number for alias in row.living_aliases}
+    def get_aliases(self, row: Adapter) -> dict[str, int]:
+        return self.around.aliases.get(row.pk, {})
 
-    def get_stale(self, row: Any) -> dict[str, list[dict[str, Any]]]:
-        known = self.reasons if self.reasons is not None else selectors.stale_adapters([row])
-        return {"reasons": known.get(row.pk, [])}
+    def get_stale(self, row: Adapter) -> dict[str, list[dict[str, Any]]]:
+        return {"reasons": self.around.stale.get(row.pk, [])}
 
 
 class Filters(Searched):

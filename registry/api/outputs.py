@@ -6,10 +6,10 @@ fields like any serializer, and the schema reads them there; it is read through 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model
@@ -21,11 +21,27 @@ Reader = Callable[["Out[Any]", Any], Any]
 AS_THEY_ARE = (serializers.ReadOnlyField, serializers.JSONField, serializers.BooleanField)
 
 
+class Listed(serializers.ListSerializer[Any]):
+    """`Meta.list_serializer_class` of an `Out` that gathers: once for the whole page."""
+
+    def to_representation(self, data: Any) -> list[Any]:
+        rows, out = list(data), cast("Out[Any]", self.child)
+        out.gather(rows)
+        return [out.words(row) for row in rows]
+
+
 class Out(serializers.ModelSerializer[M]):
     """Its fields are read, never written; one that is an `Out` itself gets no context."""
 
+    def gather(self, rows: Sequence[Any]) -> None:
+        """Ask for what is told of the rows and does not hang on them."""
+
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        return {name: read(self, instance) for name, read in _plan(type(self))}
+        self.gather([instance])
+        return self.words(instance)
+
+    def words(self, row: Any) -> dict[str, Any]:
+        return {name: read(self, row) for name, read in _plan(type(self))}
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -133,10 +134,30 @@ def stale_reasons(rows: Iterable[AdapterVersion]) -> dict[int, list[dict[str, An
     return {pk: [staleness.words(reason) for reason in suspect[pk]] for pk in mattering}
 
 
-def stale_adapters(rows: Iterable[Adapter]) -> dict[int, list[dict[str, Any]]]:
-    """Why any version of each adapter that matters is stale, by the adapter's id."""
+@dataclass(frozen=True)
+class Around:
+    """What stands around some adapters, each by the adapter's id; what has none is left out."""
+
+    labels: dict[int, dict[str, str]]
+    aliases: dict[int, dict[str, int]]  # name -> number
+    stale: dict[int, list[dict[str, Any]]]  # why any version that matters is
+
+
+def around(rows: Iterable[Adapter]) -> Around:
+    """Of a whole page at once, as plain values: rows of the ORM cost more than asking for them."""
     ids = [row.pk for row in rows]
-    found = list(staleness.named(staleness.suspects(staleness.that_matter().filter(adapter__in=ids))))
+    labels: dict[int, dict[str, str]] = {}
+    for pk, key, value in AdapterLabel.objects.filter(adapter__in=ids).values_list("adapter", "key", "value"):
+        labels.setdefault(pk, {})[key] = value
+    aliases: dict[int, dict[str, int]] = {}
+    living = Alias.objects.filter(adapter__in=ids, deleted_at__isnull=True).order_by("name")
+    for pk, name, number in living.values_list("adapter", "name", "version__number"):
+        aliases.setdefault(pk, {})[name] = number
+    return Around(labels, aliases, _stale(ids))
+
+
+def _stale(ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    found = staleness.sharing(staleness.suspects(staleness.that_matter().filter(adapter__in=ids)))
     reasons = staleness.reasons_for(found)
     table: dict[int, list[dict[str, Any]]] = {}
     for one in found:
@@ -163,18 +184,10 @@ def downloadable(version_: AdapterVersion) -> dict[str, dict[str, str | int]]:
 
 @cache  # putting it together costs as much as asking; whoever uses it narrows a copy
 def _adapters() -> QuerySet[Adapter]:
-    """With `highest`, the number of the highest ready version, and `production`, that of the alias."""
+    """With `highest`, the number of the highest ready version."""
     ready = AdapterVersion.objects.filter(adapter=OuterRef("pk"), status=VersionStatus.READY).order_by("-number")
-    production = Alias.objects.filter(adapter=OuterRef("pk"), name="production", deleted_at__isnull=True)
-    living = Alias.objects.filter(deleted_at__isnull=True).select_related("version").order_by("name")
-    living = living.only("adapter", "name", "version__number")
-    return (
-        Adapter.objects.select_related("team", "base_model")
-        .prefetch_related("labels", Prefetch("aliases", living, to_attr="living_aliases"))
-        .annotate(
-            highest=Subquery(ready.values("number")[:1]),
-            production=Subquery(production.values("version__number")[:1]),
-        )
+    return Adapter.objects.select_related("team", "base_model").annotate(
+        highest=Subquery(ready.values("number")[:1])
     )
 
 

@@ -178,6 +178,16 @@ def base_version(text: str, *, param: str | None = None) -> BaseVersion:
     return found
 
 
+@_naming
+def base_version_of(row: BaseModel, number: int, *, param: str | None = None) -> BaseVersion:  # noqa: ARG001
+    """Without its table of modules, which loads when it is asked for."""
+    versions = BaseVersion.objects.select_related("base_model").defer("module_table")
+    found = versions.filter(base_model=row, number=number).first()
+    if found is None:
+        raise NotFound(f"No such base version: {row.name}@{number}.")
+    return found
+
+
 def client_of(by: Caller, act: Act, team: str, name: str) -> Client:
     return fetch(by, act, Client.objects.select_related("team"), team__slug=team, name=name)
 

@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from registry.access import Act, Caller, fetch, visible
@@ -57,8 +59,12 @@ class Stale:
 
 def that_matter() -> QuerySet[AdapterVersion]:
     """Versions that an alias or an open assignment reaches, and each adapter's current one."""
-    now = timezone.now()
-    unended = Assignment.objects.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=now))
+    return _mattering().all()
+
+
+@cache  # putting it together costs more than asking, and the database knows what time it is
+def _mattering() -> QuerySet[AdapterVersion]:
+    unended = Assignment.objects.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=Now()))
     living = Alias.objects.filter(deleted_at__isnull=True)
     highest = (
         AdapterVersion.objects.filter(adapter=OuterRef("adapter"), status=VersionStatus.READY)
@@ -75,6 +81,11 @@ def that_matter() -> QuerySet[AdapterVersion]:
 
 def suspects(versions: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
     """Those of `versions` that have at least one reason, decided in SQL."""
+    return versions.filter(_suspicion())
+
+
+@cache
+def _suspicion() -> Q:
     superseded = Q(base_model__current__number__gt=F("number"))
     ended = Q(status__in=[BaseStatus.DEPRECATED, BaseStatus.RETIRED])
     newer = DatasetVersion.objects.filter(
@@ -82,11 +93,11 @@ def suspects(versions: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
         number__gt=OuterRef("dataset_version__number"),
         status=DatasetStatus.READY,
     )
-    return versions.filter(
+    return (
         # A list of base versions, which are few, is asked for once and not for each of the versions.
         Q(base_version__in=BaseVersion.objects.filter(superseded | ended).values("pk"))
         | Q(dataset_version__status=DatasetStatus.WITHDRAWN)
-        | Exists(newer)
+        | Q(Exists(newer))
     )
 
 
@@ -128,6 +139,19 @@ def named(rows: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
     return related.defer("probe", "target_modules", "base_version__module_table", "dataset_version__report")
 
 
+def sharing(rows: QuerySet[AdapterVersion]) -> list[AdapterVersion]:
+    """`rows` with all that the reasons need to be told; bases and datasets, which many share, are read once."""
+    versions = list(rows.only("number", "adapter", "base_version", "dataset_version"))
+    bases = BaseVersion.objects.select_related("base_model").defer("module_table")
+    trained = DatasetVersion.objects.select_related("dataset__team").defer("report")
+    base_of = bases.in_bulk({version.base_version_id for version in versions})
+    dataset_of = trained.in_bulk({version.dataset_version_id for version in versions} - {None})
+    for version in versions:
+        version.base_version = base_of[version.base_version_id]
+        version.dataset_version = dataset_of.get(version.dataset_version_id)
+    return versions
+
+
 def reasons_for(versions: Sequence[AdapterVersion]) -> dict[int, list[Reason]]:
     """What speaks against each of the versions, whether it matters or not; nothing is asked for what is fresh."""
     bases = _base_versions(v for v in versions if _left_behind(v))
@@ -165,7 +189,8 @@ def reasons_of(version: AdapterVersion) -> list[Reason]:
 def _base_versions(versions: Iterable[AdapterVersion]) -> dict[int, list[BaseVersion]]:
     models = {v.base_version.base_model_id for v in versions}
     table: dict[int, list[BaseVersion]] = defaultdict(list)
-    rows = BaseVersion.objects.filter(base_model__in=models, activated_at__isnull=False).defer("module_table")
+    rows = BaseVersion.objects.filter(base_model__in=models, activated_at__isnull=False)
+    rows = rows.only("base_model", "number", "change", "activated_at")
     for row in rows.order_by("number") if models else ():
         table[row.base_model_id].append(row)
     return table
@@ -196,7 +221,8 @@ def _newest_datasets(versions: Iterable[AdapterVersion]) -> dict[int, DatasetVer
     """The highest ready version of each dataset that was trained on."""
     ids = {v.dataset_version.dataset_id for v in versions if v.dataset_version}
     newest: dict[int, DatasetVersion] = {}
-    rows = DatasetVersion.objects.filter(dataset__in=ids, status=DatasetStatus.READY).defer("report")
+    rows = DatasetVersion.objects.filter(dataset__in=ids, status=DatasetStatus.READY)
+    rows = rows.only("dataset", "number", "status_at", "created_at")
     for row in rows.order_by("number") if ids else ():
         newest[row.dataset_id] = row
     return newest

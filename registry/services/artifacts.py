@@ -54,7 +54,8 @@ def upload(path: Path) -> Stored:
     with path.open("rb") as stream:
         sha256, size = digest_of(stream)
     artifact, _ = Artifact.objects.get_or_create(sha256=sha256, defaults={"size": size})
-    _wanted(sha256)
+    if artifact.marked_at is not None:
+        _wanted(sha256)
     key = artifact_key(sha256)
     if artifact.state == ArtifactState.COMMITTED and not artifact.damaged_at and _size(key) == size:
         return Stored(sha256, size)
@@ -108,15 +109,16 @@ def commit_manifest(files: Mapping[str, Stored]) -> Manifest:
     """Step 5: to be called inside the transaction that writes the version."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("a manifest is written in the transaction of the row that names it")
-    digests = {stored.sha256 for stored in files.values()}
-    for stored in sorted(files.values(), key=lambda s: s.sha256):
+    needed = {stored.sha256: stored for stored in files.values()}
+    locked = Artifact.objects.select_for_update().filter(pk__in=needed).order_by("pk")
+    rows = {row.pk: row for row in locked}
+    for sha256, stored in sorted(needed.items()):
         # A sweep or a withdrawal may have taken the row or the bytes since the upload.
-        row, _ = Artifact.objects.select_for_update().get_or_create(
-            sha256=stored.sha256, defaults={"size": stored.size}
-        )
-        if row.state != ArtifactState.COMMITTED:
+        rows[sha256] = rows.get(sha256) or _locked_anew(stored)
+        if rows[sha256].state != ArtifactState.COMMITTED:
             _commit(stored)
-    Artifact.objects.filter(sha256__in=digests).update(marked_at=None)
+    if any(row.marked_at for row in rows.values()):
+        Artifact.objects.filter(pk__in=needed).update(marked_at=None)
     manifest, made = Manifest.objects.get_or_create(sha256=manifest_digest(files))
     if made:
         ManifestEntry.objects.bulk_create(
@@ -124,6 +126,11 @@ def commit_manifest(files: Mapping[str, Stored]) -> Manifest:
             for path, stored in files.items()
         )
     return manifest
+
+
+def _locked_anew(stored: Stored) -> Artifact:
+    rows = Artifact.objects.select_for_update()
+    return rows.get_or_create(sha256=stored.sha256, defaults={"size": stored.size})[0]
 
 
 def _commit(stored: Stored) -> None:

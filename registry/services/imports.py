@@ -76,18 +76,17 @@ def _queued(
     by: Caller, adapter: Adapter, base_version: BaseVersion, stored: Mapping[str, Stored]
 ) -> AdapterVersion:
     with transaction.atomic():
+        number = allot(adapter)
+        obj = f"adapter:{adapter.address}@{number}"
         version = AdapterVersion.objects.create(
             adapter=adapter,
-            number=allot(adapter),
+            number=number,
             base_version=base_version,
             manifest=artifacts.commit_manifest(stored),
+            job=jobs.create(by=by, kind=JobKind.VERIFY_IMPORT, team=adapter.team, payload={}, obj=obj),
             status=VersionStatus.VERIFYING,
             created_by=by.person,
         )
-        obj = f"adapter:{version.address}"
-        payload = {"adapter_version": version.pk}
-        version.job = jobs.create(by=by, kind=JobKind.VERIFY_IMPORT, team=adapter.team, payload=payload, obj=obj)
-        version.save(update_fields=["job"])
         after = {"base": base_version.address, "manifest_sha256": version.manifest_sha256}
         audit.record(by, "adapter_version.import", obj, team=adapter.team, after=after)
     return version

@@ -63,8 +63,9 @@ def create(
         retry_of=retry_of,
         created_by=by.person,
         on_behalf_of=by.on_behalf_of,
+        event_counter=1,
     )
-    add_event(job, "queued", {})
+    JobEvent.objects.create(job=job, seq=1, kind="queued", data={})
     audit.record(by, "job.create", f"job:{job.pk}", team=team, after={"kind": kind, "object": obj})
     return job
 
