@@ -63,6 +63,7 @@ class AssignmentIn(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
     canary = CanaryIn(required=False, allow_null=True, default=None)
     starts_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    ends_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["alias"] is not None and attrs["version"] is not None:
@@ -194,6 +195,7 @@ class OneSlot(View):
             target=self._target(data),
             reason=data["reason"],
             starts_at=data["starts_at"],
+            ends_at=data["ends_at"],
         )
         return self.one(AssignmentOut(made).data)
 

@@ -13,11 +13,13 @@ from registry.models.adapters import (
 from registry.models.artifacts import Artifact, Manifest, ManifestEntry
 from registry.models.audit import AuditEvent, AuditHead, AuditSeal
 from registry.models.base_models import BaseModel, BaseVersion
+from registry.models.bulk_moves import BulkMove, BulkMoveItem
 from registry.models.campaigns import Campaign, CampaignItem, Waiver
-from registry.models.clients import Assignment, AssignmentMove, Client, ClientKey, Slot
+from registry.models.clients import Assignment, AssignmentMove, Client, ClientKey, ClientLabel, Slot
 from registry.models.datasets import Dataset, DatasetTokens, DatasetVersion
 from registry.models.evaluations import Evaluation
 from registry.models.federation import TokenExchange, TrustedIssuer
+from registry.models.freezes import Freeze
 from registry.models.idempotency import IdempotencyKey
 from registry.models.jobs import Job, JobCheckpoint, JobEvent, JobMetric, TrainingSpec
 from registry.models.merged import MergedModel
@@ -46,14 +48,18 @@ __all__ = [
     "AuditSeal",
     "BaseModel",
     "BaseVersion",
+    "BulkMove",
+    "BulkMoveItem",
     "Campaign",
     "CampaignItem",
     "Client",
     "ClientKey",
+    "ClientLabel",
     "Dataset",
     "DatasetTokens",
     "DatasetVersion",
     "Evaluation",
+    "Freeze",
     "IdempotencyKey",
     "Job",
     "JobCheckpoint",

@@ -17,6 +17,8 @@ class Client(TimestampedModel):
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="clients")
     name = SlugField()
     vertical = SlugField(blank=True)
+    description = models.TextField(blank=True)
+    contacts = models.JSONField(default=list)  # [{"name", "email"}]
     builtin = models.BooleanField(default=False)
 
     class Meta:
@@ -25,6 +27,16 @@ class Client(TimestampedModel):
     @property
     def address(self) -> str:
         return f"{self.team.slug}/{self.name}"
+
+
+class ClientLabel(models.Model):
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="labels")
+    key = models.CharField(max_length=63)
+    value = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["client", "key"], name="client_label_once")]
+        indexes = [models.Index(fields=["key", "value"], name="client_label_search")]
 
 
 class ClientKey(Secret):

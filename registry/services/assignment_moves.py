@@ -10,7 +10,7 @@ from django.utils import timezone
 from registry.access import SYSTEM
 from registry.choices import PromotionState
 from registry.errors import RegistryError
-from registry.models import AssignmentMove
+from registry.models import AssignmentMove, BulkMoveItem
 from registry.selectors import engines
 from registry.services import assignments
 from registry.services.assignments import TARGET, Target, target_of
@@ -49,7 +49,8 @@ def _advance(move: AssignmentMove) -> bool:
             return False
         if not assignments.finish_move(by, slot, move, PromotionState.DONE, "moved"):
             return False
-        assignments.switch(by=by, slot=slot, target=target, moment=timezone.now(), reason=move.reason)
+        made = assignments.switch(by=by, slot=slot, target=target, moment=timezone.now(), reason=move.reason)
+        BulkMoveItem.objects.filter(move=move).update(made=made)
         return True
 
 

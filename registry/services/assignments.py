@@ -67,38 +67,62 @@ class Target:
 
 
 def assign(
-    *, by: Caller, client: Client, slot: str, target: Target, reason: str, starts_at: datetime | None = None
+    *,
+    by: Caller,
+    client: Client,
+    slot: str,
+    target: Target,
+    reason: str,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
 ) -> Assignment:
-    """Close what the slot has and open the new, at one moment: now or `starts_at`."""
+    """Close what the slot has and open the new, at one moment: now or `starts_at`.
+
+    From `ends_at` on the slot answers `no_assignment`, unless something else was assigned by then.
+    """
     require(by, Act.ASSIGN, client.team)
-    if starts_at is not None and starts_at < timezone.now():
-        message = "starts_at lies in the past; the past can't be rewritten."
-        error = {"param": "starts_at", "code": "in_the_past", "message": message}
-        raise Invalid(message, param="starts_at", errors=[error])
+    _check_times(starts_at, ends_at)
     try:
         with transaction.atomic():
             row, _ = Slot.objects.get_or_create(client=client, name=slot)
             row = lock_slot(row)
             checked = as_it_is(client, target)
             moment = timezone.now()  # under the slot's lock: nothing that began before it is still to be written
-            _withdraw_waiting(by, row, "superseded by another assignment")
-            return switch(by=by, slot=row, target=checked, moment=max(starts_at or moment, moment), reason=reason)
+            withdraw_waiting(by, row, "superseded by another assignment")
+            moment = max(starts_at or moment, moment)
+            return switch(by=by, slot=row, target=checked, moment=moment, reason=reason, until=ends_at)
     except IntegrityError as error:
         raise Conflict("This slot was assigned by somebody else at the same moment; read it again.") from error
+
+
+def _check_times(starts_at: datetime | None, ends_at: datetime | None) -> None:
+    now = timezone.now()
+    if starts_at is not None and starts_at < now:
+        message = "starts_at lies in the past; the past can't be rewritten."
+        error = {"param": "starts_at", "code": "in_the_past", "message": message}
+        raise Invalid(message, param="starts_at", errors=[error])
+    if ends_at is not None and ends_at <= (starts_at or now):
+        message = f"ends_at must lie after {'starts_at' if starts_at else 'now'}."
+        error = {"param": "ends_at", "code": "out_of_range", "message": message}
+        raise Invalid(message, param="ends_at", errors=[error])
 
 
 def end(*, by: Caller, client: Client, slot: str, reason: str = "") -> None:
     """From now on the slot answers `no_assignment`, and what was planned for it does not begin."""
     require(by, Act.ASSIGN, client.team)
     with transaction.atomic():
-        row = _slot(client, slot)
-        now = timezone.now()
-        _withdraw_waiting(by, row, "the assignment was ended")
-        ended = _close(row, now)
-        if not ended:
-            raise NotFound(f"{client.address} has no open assignment in slot '{slot}'.", code="no_assignment")
-        before = _words(ended[0])
-        audit.record(by, "assignment.end", object_of(row), team=client.team, before=before, reason=reason, at=now)
+        close(by=by, slot=_slot(client, slot), reason=reason)
+
+
+def close(*, by: Caller, slot: Slot, reason: str) -> None:
+    """The end itself, under the slot's lock."""
+    now = timezone.now()
+    withdraw_waiting(by, slot, "the assignment was ended")
+    ended, client = _close(slot, now), slot.client
+    if not ended:
+        raise NotFound(f"{client.address} has no open assignment in slot '{slot.name}'.", code="no_assignment")
+    before = _words(ended[0])
+    audit.record(by, "assignment.end", object_of(slot), team=client.team, before=before, reason=reason, at=now)
 
 
 def rollback(*, by: Caller, client: Client, slot: str, reason: str) -> Assignment | AssignmentMove:
@@ -114,8 +138,8 @@ def rollback(*, by: Caller, client: Client, slot: str, reason: str) -> Assignmen
         target, words = as_it_is(client, target_of(previous)), reason or f"back to assignment {previous.pk}"
         moment = timezone.now()
         if _must_wait(row, target, moment):
-            return _wait(by, row, target, words)
-        _withdraw_waiting(by, row, "superseded by another assignment")
+            return wait(by, row, target, words)
+        withdraw_waiting(by, row, "superseded by another assignment")
         return switch(by=by, slot=row, target=target, moment=moment, reason=words)
 
 
@@ -153,12 +177,12 @@ def answered(target: Target) -> bool:
     return all(v.status == VersionStatus.READY and engines.ready_for(v) for v in target.reached)
 
 
-def _wait(by: Caller, slot: Slot, target: Target, reason: str) -> AssignmentMove:
+def wait(by: Caller, slot: Slot, target: Target, reason: str) -> AssignmentMove:
     """Asked twice it is one move."""
     for waiting in AssignmentMove.objects.filter(slot=slot, state=PromotionState.WAITING).select_related(*TARGET):
         if target_of(waiting) == target:
             return waiting
-    _withdraw_waiting(by, slot, "superseded by another assignment")
+    withdraw_waiting(by, slot, "superseded by another assignment")
     move = AssignmentMove.objects.create(
         slot=slot, **target.columns, asked_by=by.on_behalf_of or by.name, reason=reason
     )
@@ -167,7 +191,7 @@ def _wait(by: Caller, slot: Slot, target: Target, reason: str) -> AssignmentMove
     return move
 
 
-def _withdraw_waiting(by: Caller, slot: Slot, outcome: str) -> None:
+def withdraw_waiting(by: Caller, slot: Slot, outcome: str) -> None:
     for move in AssignmentMove.objects.filter(slot=slot, state=PromotionState.WAITING):
         finish_move(by, slot, move, PromotionState.CANCELLED, outcome)
 
@@ -182,19 +206,27 @@ def finish_move(by: Caller, slot: Slot, move: AssignmentMove, state: PromotionSt
     return True
 
 
-def switch(*, by: Caller, slot: Slot, target: Target, moment: datetime, reason: str) -> Assignment:
+def switch(
+    *, by: Caller, slot: Slot, target: Target, moment: datetime, reason: str, until: datetime | None = None
+) -> Assignment:
     """The move itself, under the slot's lock, to a target that was locked too."""
     running = next((row for row in _close(slot, moment) if row.valid_from <= moment), None)
     made = Assignment.objects.create(
-        slot=slot, **target.columns, valid_from=moment, actor=by.on_behalf_of or by.name, reason=reason
+        slot=slot,
+        **target.columns,
+        valid_from=moment,
+        valid_to=until,
+        actor=by.on_behalf_of or by.name,
+        reason=reason,
     )
+    ends = {"until": until.isoformat()} if until else {}
     audit.record(
         by,
         "assignment.set",
         object_of(slot),
         team=slot.client.team,
         before=_words(running) if running else None,
-        after={**target.words, "assignment": made.pk, "from": moment.isoformat()},
+        after={**target.words, "assignment": made.pk, "from": moment.isoformat(), **ends},
         reason=reason,
         at=moment if moment <= timezone.now() else None,
     )

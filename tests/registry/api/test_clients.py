@@ -256,3 +256,28 @@ def test_it_looks_again_at_what_it_assigns(client, versions, world):
     aliases.delete(by=SYSTEM, adapter=versions[0].adapter, name="candidate")
     with pytest.raises(Conflict, match="deleted"):
         assignments.assign(by=by, client=customer, slot="default", target=target, reason="")
+
+
+def test_it_ends_by_itself_at_the_time_that_was_planned(client, versions):
+    until = timezone.now() + timedelta(hours=1)
+    assert assign(client, version=1, ends_at=until.isoformat()).status_code == 200
+    assert digest_at(client, until - timedelta(seconds=1)) == versions[0].manifest_id
+    query = {"client": "health/st-olaf", "at": until.isoformat()}
+    assert client.get("/api/v1/resolve", query).json()["code"] == "no_assignment"
+
+
+def test_it_replaces_an_assignment_that_would_end_later(client, versions):
+    until = timezone.now() + timedelta(hours=1)
+    assign(client, version=1, ends_at=until.isoformat())
+    assert assign(client, version=2).json()["valid_to"] is None
+    assert digest_at(client, until + timedelta(hours=1)) == versions[1].manifest_id
+
+
+@pytest.mark.parametrize(
+    "hours", [{"ends_at": -1}, {"starts_at": 2, "ends_at": 1}, {"starts_at": 2, "ends_at": 2}]
+)
+def test_it_refuses_an_end_before_the_start(client, versions, hours):
+    now = timezone.now()
+    times = {name: (now + timedelta(hours=by)).isoformat() for name, by in hours.items()}
+    answer = assign(client, version=1, **times)
+    assert (answer.status_code, answer.json()["errors"][0]["param"]) == (422, "ends_at")
