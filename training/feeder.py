@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 
 from registry.services import (
+    anchors,
     assignment_moves,
     audit,
     campaign_steps,
@@ -26,7 +27,9 @@ from registry.services import (
     idempotency,
     jobs,
     promotions,
+    receipts,
     upkeep,
+    usage,
     workers,
 )
 from training import cache, forked, runner, tasks
@@ -103,7 +106,9 @@ PARTS: list[Callable[[], object]] = [
     assignment_moves.advance,
     campaign_steps.advance,
     audit.seal,
-    Hourly(audit.sign_head),
+    usage.count,
+    Hourly(anchors.anchor),
+    Hourly(receipts.forget),
     Hourly(idempotency.expire),
     Hourly(forget_scratch),
     Hourly(destroy),

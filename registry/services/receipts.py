@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from registry.models import Receipt
+
+BATCH = 5000
 
 
 def ingest(*, lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -18,9 +22,11 @@ def ingest(*, lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     OperationalError where the database is away: then none is lost, bring them again.
     """
     rows, refused = [], []
+    oldest = _oldest()
     for line in lines:
         row = _row(line)
-        if row is None:
+        # Of one that would be forgotten at once nobody can tell whether it was counted before.
+        if row is None or (oldest is not None and row.at < oldest):
             refused.append(line)
         else:
             rows.append(row)
@@ -29,6 +35,23 @@ def ingest(*, lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     except IntegrityError:
         refused += _one_by_one(rows, lines)
     return refused
+
+
+def forget() -> int:
+    """Delete what is older than receipts are kept, once it is counted in usage; returns how many."""
+    oldest, forgotten = _oldest(), 0
+    if oldest is None:
+        return 0
+    old = Receipt.objects.filter(counted=True, at__lt=oldest)
+    while ids := list(old.order_by("at").values_list("pk", flat=True)[:BATCH]):
+        forgotten += Receipt.objects.filter(pk__in=ids).delete()[0]
+    return forgotten
+
+
+def _oldest() -> datetime | None:
+    """The moment from which on receipts are kept; None where all are."""
+    days = settings.RECEIPT_DAYS
+    return timezone.now() - timedelta(days=days) if days else None
 
 
 def _store(rows: Sequence[Receipt]) -> None:

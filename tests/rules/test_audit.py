@@ -9,8 +9,9 @@ import pytest
 
 SERVICES = Path(__file__).resolve().parents[2] / "registry" / "services"
 WRITES = {"create", "update", "delete", "bulk_create", "get_or_create", "update_or_create", "save"}
-# Ticks, heartbeats, metrics, receipts, last used, idempotency: they say how things are, nobody did them.
-TELEMETRY = {"idempotency", "receipts", "serving", "workers"}
+# Ticks, heartbeats, metrics, receipts and what they add up to, last used, idempotency: they say how things are,
+# nobody did them.
+TELEMETRY = {"idempotency", "receipts", "serving", "usage", "workers"}
 # They write for a service that records: bytes and numbers have no meaning of their own, and an approval that is
 # used up stands in the event of the move.
 PARTS = {"artifacts", "numbers", "audit", "destruction", "protection"}
