@@ -23,6 +23,7 @@ from registry.models import (
     Dataset,
     DatasetVersion,
     Manifest,
+    ServingInstance,
     Team,
 )
 from registry.services import artifacts
@@ -155,6 +156,13 @@ def adapter_files(*, seed: int, rank: int = 2) -> dict[str, bytes]:
         path = Path(folder) / "adapter_model.safetensors"
         save_file(tensors, path, metadata={"format": "pt"})
         return {"adapter_config.json": json.dumps(config).encode(), "adapter_model.safetensors": path.read_bytes()}
+
+
+def make_engine(*versions: AdapterVersion) -> ServingInstance:
+    """An engine that ticked just now and holds these versions, all of one base."""
+    loaded = [{"version": v.pk, "address": v.address, "digest": v.manifest_id} for v in versions]
+    values = {"base_version": versions[0].base_version, "loaded": loaded, "last_tick": timezone.now()}
+    return ServingInstance.objects.update_or_create(url="http://127.0.0.1:1", defaults=values)[0]
 
 
 def _next(parent: BaseModel | Dataset | Adapter) -> int:

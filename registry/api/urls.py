@@ -20,6 +20,7 @@ NOUNS = [
     "evaluations",
     "campaigns",
     "clients",
+    "freezes",
     "lineage",
     "audit",
     "serving",

@@ -20,7 +20,7 @@ from registry.choices import SERVABLE_BASE_STATES, PromotionState, VersionStatus
 from registry.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, BaseVersion, Promotion
 from registry.selectors import engines, use
-from registry.services import audit, gates, protection
+from registry.services import audit, freezes, gates, protection
 
 
 def move(
@@ -54,7 +54,7 @@ def move(
             protection.check(by=by, alias=alias, version=version)
             return _promise(by, alias, version, reason)
         _withdraw_waiting(by, alias, f"superseded by a move to {version.address}")
-        flip(by=by, alias=alias, version=version, reason=reason)
+        flip(by=by, alias=alias, version=version, reason=reason, force=force)
         return alias
 
 
@@ -97,9 +97,9 @@ def check_servable(version: AdapterVersion, adapter: Adapter) -> None:
         )
 
 
-def flip(*, by: Caller, alias: Alias, version: AdapterVersion, reason: str) -> None:
+def flip(*, by: Caller, alias: Alias, version: AdapterVersion, reason: str, force: bool = False) -> None:
     """The move itself: the old history row closed and the new one opened at one moment. The alias is locked."""
-    asked = protection.enforce(by=by, alias=alias, version=version)
+    asked = protection.enforce(by=by, alias=alias, version=version, force=force)
     now = timezone.now()
     before = alias.version
     claimed = Alias.objects.filter(pk=alias.pk, version=before, deleted_at__isnull=True).update(version=version)
@@ -191,6 +191,7 @@ def lock(rows: QuerySet[Alias]) -> Alias | None:
 
 
 def _create(by: Caller, adapter: Adapter, name: str, version: AdapterVersion, reason: str) -> Alias:
+    freezes.check(adapter.team)
     now = timezone.now()
     try:
         with transaction.atomic():

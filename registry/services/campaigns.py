@@ -19,7 +19,7 @@ from registry.errors import Conflict, Forbidden, Invalid, NotFound, RegistryErro
 from registry.models import Adapter, AdapterVersion, Alias, BaseModel, Campaign, CampaignItem, Job, Promotion, Team
 from registry.selectors import addresses, staleness
 from registry.selectors.staleness import Stale
-from registry.services import aliases, audit, gates, jobs, promotions, training
+from registry.services import aliases, audit, freezes, gates, jobs, promotions, training
 
 DEFAULT_ALIAS = "production"
 OPEN_ITEMS = (ItemState.PENDING, ItemState.TRAINING, ItemState.EVALUATING)
@@ -130,6 +130,7 @@ def promote(*, by: Caller, campaign: Campaign, items: Sequence[str] | None = Non
                 allowed=CAMPAIGN_TRANSITIONS[locked.state],
                 code="not_in_review",
             )
+        freezes.check(locked.team)
         passed = _chosen_items(locked, items)
         if not passed:
             raise Conflict("Nothing here passed its gate; end the campaign by cancel.", code="nothing_passed")

@@ -12,7 +12,7 @@ from registry.choices import PromotionState
 from registry.errors import Conflict, RegistryError
 from registry.models import Alias, Promotion
 from registry.selectors import engines
-from registry.services import aliases, audit, protection
+from registry.services import aliases, audit, freezes, protection
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,11 @@ def advance() -> int:
 def _advance(promotion: Promotion) -> bool:
     """1 does it make sense still, and has an engine the version 2 lock alias and version 3 look again 4 flip.
 
-    What protects the alias is what protects it now, not when the promotion was asked for.
+    What protects the alias is what protects it now, not when the promotion was asked for. While its team is frozen
+    it waits, whatever else there is to say of it.
     """
+    if freezes.holding(promotion.alias.adapter.team) is not None:
+        return False
     by = SYSTEM.behalf(promotion.asked_by)
     problem = engines.problem_with(promotion.version)
     if problem is None and _impossible(promotion) is None and not engines.ready_for(promotion.version):

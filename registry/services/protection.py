@@ -1,4 +1,5 @@
-"""What a protected alias asks of whoever moves it: a role, a gate, approvals. Nothing moves past this place.
+"""What a protected alias asks of whoever moves it: a role, a gate, approvals; and that nothing moves while its
+team is frozen. Nothing moves past this place.
 
 `aliases.flip` calls `enforce`, and every move ends there, whoever asked for it and whatever it waited for.
 `check` asks the same of a move that is only promised, and uses nothing up. The system acts for whoever
@@ -14,29 +15,31 @@ from django.utils import timezone
 from registry.access import ROLE_ORDER, TABLE, Act, Caller, roles_allowing, standing
 from registry.choices import Role
 from registry.errors import Conflict, Forbidden
-from registry.models import Adapter, AdapterVersion, Alias, ApiToken, Approval, Membership, User
+from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, ApiToken, Approval, Membership, User
 from registry.selectors import measures
-from registry.services import gates
+from registry.services import freezes, gates
 
 NAMED = 5
 
 
 def check(*, by: Caller, alias: Alias, version: AdapterVersion) -> None:
     """Raises where the move would be refused now."""
+    freezes.check(alias.adapter.team)
     check_role(by, alias)
     _check_gate(alias, version)
     _check_approvals(by, alias, version)
 
 
-def enforce(*, by: Caller, alias: Alias, version: AdapterVersion) -> dict[str, Any]:
+def enforce(*, by: Caller, alias: Alias, version: AdapterVersion, force: bool = False) -> dict[str, Any]:
     """`check`, and the approvals used up; says for the audit what was asked. Call it with the alias locked."""
+    passed = _pass_freeze(by, alias, version, force)
     check_role(by, alias)
     verdict = _check_gate(alias, version)
     given = _check_approvals(by, alias, version)
     open_rows = Approval.objects.filter(pk__in=[one.pk for one in given], used_at__isnull=True)
     if open_rows.update(used_at=timezone.now()) != len(given):
         raise Conflict("An approval was used by another move just now; read the alias again.", code="moved")
-    asked: dict[str, Any] = {"gate": verdict["rules"]} if verdict else {}
+    asked: dict[str, Any] = {**passed, **({"gate": verdict["rules"]} if verdict else {})}
     return {**asked, "approved_by": [one.approver.email for one in given]} if given else asked
 
 
@@ -47,6 +50,18 @@ def refusal(*, by: Caller, alias: Alias, version: AdapterVersion) -> str | None:
     except (Forbidden, Conflict) as error:
         return error.message
     return None
+
+
+def _pass_freeze(by: Caller, alias: Alias, version: AdapterVersion, force: bool) -> dict[str, Any]:
+    """In an emergency an owner forces an alias back to what it had before; the audit says so."""
+    team = alias.adapter.team
+    row = freezes.holding(team)
+    if row is None:
+        return {}
+    back = force and AliasHistory.objects.filter(alias=alias, version=version).exists()
+    if not (back and freezes.may_pass(by, team)):
+        freezes.check(team)
+    return {"despite_freeze": row.pk}
 
 
 def check_role(by: Caller, alias: Alias) -> None:
@@ -70,6 +85,7 @@ def check_asking(by: Caller, adapter: Adapter, name: str) -> None:
 
 def check_removal(by: Caller, alias: Alias) -> None:
     """A deleted alias would come back unprotected, so gate and approvals are lifted first, by an owner."""
+    freezes.check(alias.adapter.team)
     check_role(by, alias)
     if alias.protected_gate or alias.approvals_required:
         text = f"{alias.name} takes a gate or approvals; an owner lifts its protection before it is deleted."
