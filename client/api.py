@@ -83,6 +83,17 @@ class Client:
     def download(self, path: str) -> bytes:
         return self._answer("GET", path, follow_redirects=True).content
 
+    def stream(self, path: str, *, accept: str, **params: Any) -> Iterator[bytes]:
+        """The bytes of a long answer as they come; one that breaks off raises Unreachable."""
+        try:
+            with self._http.stream("GET", path, params=_given(params), headers={"Accept": accept}) as answer:
+                if answer.is_error or answer.is_redirect:
+                    answer.read()
+                    raise refusal(answer)
+                yield from answer.iter_bytes()
+        except httpx.TransportError as error:
+            raise Unreachable(f"{self.url} broke off: {error}") from error
+
     def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
         """Every result of a list, page after page."""
         page = self.get(path, **params)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act, require_scope
 from registry.api.outputs import Out
+from registry.api.tables import Csv, Ndjson, Tabular, csv_line
 from registry.api.views import View
 from registry.models import AuditEvent
 from registry.selectors import audit as selectors
 from registry.services import audit as services
+from registry.services import audit_exports as exports
 
 
 class AuditQuery(serializers.Serializer[Any]):
@@ -51,47 +49,67 @@ class EventOut(Out[AuditEvent]):
         ]  # fmt: skip
 
 
-class Csv(BaseRenderer):
-    media_type = "text/csv"
-    format = "csv"
-
-    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
-        return json.dumps(data, cls=DjangoJSONEncoder).encode()
-
-
-class Ndjson(Csv):
-    media_type = "application/x-ndjson"
-    format = "ndjson"
-
-
-class Audit(View):
-    renderer_classes = [JSONRenderer, Csv, Ndjson]
-
+class Audit(Tabular):
     @extend_schema(parameters=[AuditQuery], responses={200: EventOut(many=True)})
     def get(self, request: Request) -> Response | StreamingHttpResponse:
-        rows = selectors.listing(self.by, self.parse(AuditQuery, request.query_params))
-        wanted = request.accepted_renderer.media_type if request.accepted_renderer else ""
-        if wanted in (Csv.media_type, Ndjson.media_type):
-            lines = _csv_lines(rows.order_by("pk").iterator()) if wanted == Csv.media_type else _lines(rows)
-            return StreamingHttpResponse(lines, content_type=f"{wanted}; charset=utf-8")
-        return self.page(rows, EventOut)
+        return self.listed(selectors.listing(self.by, self.parse(AuditQuery, request.query_params)), EventOut)
 
 
-def _lines(rows: Any) -> Iterator[str]:
-    for row in rows.order_by("pk").iterator():
-        yield json.dumps(EventOut(row).data, cls=DjangoJSONEncoder) + "\n"
+class ExportQuery(serializers.Serializer[Any]):
+    """`everything=true`: each event of each team, for an administrator."""
+
+    everything = serializers.BooleanField(required=False, default=False)
+    to = serializers.DateTimeField(required=False)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {**super().get_fields(), "from": serializers.DateTimeField(required=False)}
 
 
-def _csv_lines(rows: Iterator[AuditEvent]) -> Iterator[str]:
-    """Cells that a spreadsheet would run as a formula get an apostrophe."""
-    yield ",".join(EventOut.Meta.fields) + "\r\n"
-    for row in rows:
-        line = io.StringIO()
-        cells = [
-            v if isinstance(v, str) else json.dumps(v, cls=DjangoJSONEncoder) for v in EventOut(row).data.values()
+class Export(Tabular):
+    """Verifiable without the server: `plethora audit verify FILE --key KEY`."""
+
+    renderer_classes = [Ndjson, Csv]
+
+    @extend_schema(parameters=[ExportQuery], responses={(200, Ndjson.media_type): str, (200, Csv.media_type): str})
+    def get(self, request: Request) -> StreamingHttpResponse:
+        query = self.parse(ExportQuery, request.query_params)
+        lines = exports.export(
+            by=self.by, since=query.get("from"), until=query.get("to"), everything=query["everything"]
+        )
+        as_csv = self.wanted == Csv.media_type
+        answer = self.streamed(_readable(lines) if as_csv else (f"{line}\n" for line in lines))
+        answer["Content-Disposition"] = f'attachment; filename="audit.{"csv" if as_csv else "ndjson"}"'
+        return answer
+
+
+READABLE = ("at", "actor", "on_behalf_of", "action", "object", "before", "after", "reason")
+
+
+def _readable(lines: Iterator[str]) -> Iterator[str]:
+    """What people look for in columns of its own; the last one is the line that proves it."""
+    yield csv_line(["kind", "seq", *READABLE, "line"])
+    for line in lines:
+        said = json.loads(line)
+        event = said.get("event", {})
+        cells = [event.get(name) for name in READABLE]
+        yield csv_line([said["kind"], said.get("seq", said.get("position")), *cells, line])
+
+
+class PublicKeyOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    algorithm = serializers.CharField(default="Ed25519")
+    public_key = serializers.CharField(help_text="32 bytes in base64")
+
+
+class PublicKeys(View):
+    @extend_schema(responses={200: PublicKeyOut(many=True)})
+    def get(self, request: Request) -> Response:
+        require_scope(self.by, Act.READ)
+        keys = [
+            {"id": key_id, "algorithm": "Ed25519", "public_key": public}
+            for key_id, public in services.public_keys().items()
         ]
-        csv.writer(line).writerow(f"'{c}" if c[:1] in "=+-@\t" else c for c in cells)
-        yield line.getvalue()
+        return self.one({"results": keys, "next": None, "previous": None})
 
 
 class Verify(View):
@@ -101,4 +119,9 @@ class Verify(View):
         return self.one(vars(services.verify()))
 
 
-urlpatterns = [path("audit", Audit.as_view()), path("audit/verify", Verify.as_view())]
+urlpatterns = [
+    path("audit", Audit.as_view()),
+    path("audit/verify", Verify.as_view()),
+    path("audit/export", Export.as_view()),
+    path("audit/keys", PublicKeys.as_view()),
+]

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, Q, QuerySet, Value
+from django.db.models.functions import Concat
 
 from registry.access import Act, Caller, administers, require_scope, seen_teams
-from registry.models import AuditEvent
+from registry.models import Assignment, AuditEvent
 
 
 def listing(by: Caller, filters: Mapping[str, Any]) -> QuerySet[AuditEvent]:
@@ -20,10 +21,10 @@ def listing(by: Caller, filters: Mapping[str, Any]) -> QuerySet[AuditEvent]:
     if not administers(by):
         common &= Q(action__startswith="base_")  # base models concern every team, accounts don't
     mine = rows.filter(Q(team__in=seen_teams(by)) | common)
-    return _filtered(mine, filters)
+    return filtered(mine, filters)
 
 
-def _filtered(rows: QuerySet[AuditEvent], filters: Mapping[str, Any]) -> QuerySet[AuditEvent]:
+def filtered(rows: QuerySet[AuditEvent], filters: Mapping[str, Any]) -> QuerySet[AuditEvent]:
     if actor := filters.get("actor"):
         rows = rows.filter(Q(actor=actor) | Q(on_behalf_of=actor))
     if action := filters.get("action"):
@@ -31,9 +32,18 @@ def _filtered(rows: QuerySet[AuditEvent], filters: Mapping[str, Any]) -> QuerySe
     if obj := filters.get("object"):
         rows = rows.filter(object=obj)
     if client := filters.get("client"):
-        rows = rows.filter(Q(object=f"client:{client}") | Q(object__startswith=f"slot:{client}/"))
+        own = Q(object=f"client:{client}") | Q(object__startswith=f"slot:{client}/")
+        rows = rows.filter(own | Q(object__in=_followed(client)))
     if isinstance(since := filters.get("from"), datetime):
         rows = rows.filter(at__gte=since)
     if isinstance(until := filters.get("to"), datetime):
         rows = rows.filter(at__lt=until)
     return rows
+
+
+def _followed(client: str) -> QuerySet[Assignment, str]:
+    """What the audit calls the aliases that the client follows, or did: their moves were moves of its own."""
+    team, _, name = client.partition("/")
+    rows = Assignment.objects.filter(slot__client__team__slug=team, slot__client__name=name, alias__isnull=False)
+    parts = ("adapter__team__slug", Value("/"), "adapter__name", Value("@"), "alias__name")
+    return rows.values_list(Concat(Value("alias:"), *parts, output_field=CharField()), flat=True)

@@ -26,14 +26,7 @@ def anchor() -> int:
 
 
 def _store(head: AuditHead) -> None:
-    said = {
-        "position": head.position,
-        "hash": head.hash,
-        "signed_at": head.signed_at.isoformat(),
-        "key_id": head.key_id,
-        "signature": head.signature,
-    }
-    content = audit.canonical(said)
+    content = audit.canonical(audit.words_of(head))
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "head.json"
         draft.write_bytes(content)

@@ -145,6 +145,17 @@ def public_keys() -> dict[str, str]:
     return found
 
 
+def words_of(head: AuditHead) -> dict[str, Any]:
+    """All that a head says, and whoever has the public key can check."""
+    return {
+        "position": head.position,
+        "hash": head.hash,
+        "signed_at": head.signed_at.isoformat(),
+        "key_id": head.key_id,
+        "signature": head.signature,
+    }
+
+
 def _statement(position: int, digest: str, signed_at: datetime) -> bytes:
     return f"plethora-audit-head:{position}:{digest}:{signed_at.isoformat()}".encode()
 

@@ -1,0 +1,143 @@
+"""The record for people who don't trust the server: lines that prove themselves with the public key alone.
+
+One JSON object a line: a header, then what the record says position by position, then a signed manifest.
+
+    event     of the caller's own: everything that is hashed. content = sha256(event, blind)
+    link      anybody else's: `content` alone, which tells nothing without the blind
+    head      what the server signed when the chain had reached here
+    manifest  sha256 of all lines before it, and an Ed25519 signature
+
+Each event and link has hash = sha256(seq, previous, content), and the hash of one is the `previous` of the next:
+the chain is recomputed whole from the first event to a signed head, though most of it may be other teams'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, Max, Min, OuterRef
+from django.utils import timezone
+
+from registry.access import Act, Caller, require_administrator, require_scope, seen_teams
+from registry.models import AuditEvent, AuditHead, AuditSeal, Team
+from registry.selectors import audit as selectors
+from registry.services import audit
+
+FORMAT = "plethora-audit-export/1"
+SIGNED = b"plethora-audit-export:"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Which positions are told; none where `first` is None."""
+
+    first: int | None
+    last: int | None
+
+
+def export(
+    *, by: Caller, since: datetime | None = None, until: datetime | None = None, everything: bool = False
+) -> Iterator[str]:
+    """The lines, without their ends. `everything`: each event of each team, for an administrator alone."""
+    require_scope(by, Act.READ)
+    if everything:
+        require_administrator(by)
+    asked = {"from": since, "to": until}
+    words = {name: moment.isoformat() if moment else None for name, moment in asked.items()}
+    with transaction.atomic():
+        team = by.token.team if by.token else None
+        audit.record(by, "audit.export", "audit", team=team, after={**words, "everything": everything})
+    while audit.seal():  # what is committed is told, though the feeder's next round is still to come
+        pass
+    mine = AuditEvent.objects.all() if everything else selectors.listing(by, {})
+    found = _slice(selectors.filtered(mine, asked))
+    teams = Team.objects.all() if everything else seen_teams(by)
+    header = {
+        "kind": "header",
+        "format": FORMAT,
+        **words,
+        "everything": everything,
+        "exported_at": timezone.now().isoformat(),
+        "exported_by": by.name,
+        "teams": {str(pk): slug for pk, slug in teams.values_list("pk", "slug")},
+    }
+    return _signed(header, found, _lines(found, mine))
+
+
+def _slice(events: Any) -> Slice:
+    """From the first event that was asked for to the last, and on to the head that covers it, if there is one."""
+    ends = events.order_by().aggregate(first=Min("seal__position"), last=Max("seal__position"))
+    first, last = ends["first"], ends["last"]
+    if last is not None:
+        covering = AuditHead.objects.filter(position__gte=last).aggregate(position=Min("position"))["position"]
+        last = covering or last
+    return Slice(first, last)
+
+
+def _lines(found: Slice, mine: Any) -> Iterator[dict[str, Any]]:
+    if found.first is None:
+        return
+    span = (found.first, found.last)
+    heads = {head.position: head for head in AuditHead.objects.filter(position__range=span)}
+    own = Exists(mine.order_by().filter(pk=OuterRef("event_id")))
+    seals = AuditSeal.objects.filter(position__range=span).select_related("event").annotate(own=own)
+    for seal in seals.order_by("position").iterator():
+        yield _event(seal) if seal.own else _link(seal)
+        if seal.position in heads:
+            yield _head(heads[seal.position])
+
+
+def _event(seal: AuditSeal) -> dict[str, Any]:
+    return {
+        "kind": "event",
+        "seq": seal.position,
+        "previous": seal.previous,
+        "hash": seal.hash,
+        "blind": seal.blind or "",
+        "event": audit.body_of(seal.event),
+    }
+
+
+def _link(seal: AuditSeal) -> dict[str, Any]:
+    return {
+        "kind": "link",
+        "seq": seal.position,
+        "previous": seal.previous,
+        "hash": seal.hash,
+        "content": audit.content_of(seal.event, seal.blind or ""),
+    }
+
+
+def _head(head: AuditHead) -> dict[str, Any]:
+    return {"kind": "head", **audit.words_of(head)}
+
+
+def _signed(header: dict[str, Any], found: Slice, lines: Iterator[dict[str, Any]]) -> Iterator[str]:
+    digest, counts, last_hash = hashlib.sha256(), {"event": 0, "link": 0, "head": 0}, None
+    text = audit.canonical(header)
+    digest.update(text + b"\n")
+    yield text.decode()
+    for line in lines:
+        counts[line["kind"]] += 1
+        last_hash = line["hash"]
+        text = audit.canonical(line)
+        digest.update(text + b"\n")
+        yield text.decode()
+    manifest = {
+        "kind": "manifest",
+        "count": counts["event"],
+        "links": counts["link"],
+        "first_seq": found.first,
+        "last_seq": found.last,
+        "sha256": digest.hexdigest(),
+        "head": last_hash,
+        "key_id": settings.AUDIT_KEYS[0][0],
+    }
+    signature = audit.sign(SIGNED + audit.canonical(manifest))[1]
+    yield audit.canonical({**manifest, "signature": signature}).decode()
