@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 from registry.access import Act
 from registry.api.fields import Reason, SlugField, named
 from registry.api.outputs import Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.models import Assignment, AssignmentMove, Client, ClientKey
 from registry.selectors import addresses, teams, timeline
@@ -252,11 +254,11 @@ class IntervalOut(AssignmentOut):
         return f"{row.adapter.address}@{row.number}"
 
 
-class Timeline(View):
+class Timeline(Tabular):
     @extend_schema(responses={200: IntervalOut(many=True)})
-    def get(self, request: Request, team: str, name: str) -> Response:
+    def get(self, request: Request, team: str, name: str) -> Response | StreamingHttpResponse:
         client = addresses.client_of(self.by, Act.READ, team, name)
-        return self.page(timeline.intervals(self.by, client), IntervalOut, ordering="-since")
+        return self.listed(timeline.intervals(self.by, client), IntervalOut, ordering="-since")
 
 
 class ResolveQuery(serializers.Serializer[Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -11,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.api.outputs import Out
-from registry.api.views import View
+from registry.api.tables import Tabular
 from registry.models import Receipt
 from registry.selectors import receipts as selectors
 
@@ -66,11 +67,11 @@ class ReceiptOut(Out[Receipt]):
         return row.version.adapter.address if row.version else None
 
 
-class Receipts(View):
+class Receipts(Tabular):
     @extend_schema(
         parameters=[ReceiptQuery, OpenApiParameter("from", str)], responses={200: ReceiptOut(many=True)}
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
         query = self.parse(ReceiptQuery, request.query_params)
         rows = selectors.listing(
             self.by,
@@ -79,7 +80,7 @@ class Receipts(View):
             since=query.get("from"),
             until=query.get("to"),
         )
-        return self.page(rows, ReceiptOut, ordering="-pk")
+        return self.listed(rows, ReceiptOut, ordering="-pk")
 
 
 urlpatterns = [path("receipts", Receipts.as_view())]

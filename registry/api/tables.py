@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -50,9 +51,10 @@ class Tabular(View):
     def listed(
         self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]], *, ordering: str = "-pk"
     ) -> Response | StreamingHttpResponse:
+        """Without an `ordering` a table has that of `rows`, and pages that of the view's `pages`."""
         if self.wanted not in (Csv.media_type, Ndjson.media_type):
             return self.page(rows, serializer, ordering=ordering)
-        oldest_first = rows.order_by(*dict.fromkeys((ordering.removeprefix("-"), "pk")))
+        oldest_first = rows.order_by(*dict.fromkeys((ordering.removeprefix("-"), "pk"))) if ordering else rows
         shown = (serializer(row, context={"by": self.by}).data for row in oldest_first.iterator(chunk_size=CHUNK))
         return self.streamed(_csv(serializer, shown) if self.wanted == Csv.media_type else _ndjson(shown))
 
@@ -65,9 +67,10 @@ def _ndjson(rows: Iterable[Any]) -> Iterator[str]:
         yield json.dumps(row, cls=DjangoJSONEncoder) + "\n"
 
 
-def _csv(serializer: type[BaseSerializer[Any]], rows: Iterable[Any]) -> Iterator[str]:
-    yield csv_line(getattr(serializer(), "fields", {}))
-    for row in rows:
+def _csv(serializer: type[BaseSerializer[Any]], rows: Iterator[Any]) -> Iterator[str]:
+    first = next(rows, None)
+    yield csv_line(getattr(serializer(), "fields", {}) if first is None else first)
+    for row in chain(() if first is None else (first,), rows):
         yield csv_line(row.values())
 
 

@@ -26,6 +26,7 @@ NOUNS = [
     "serving",
     "storage",
     "receipts",
+    "usage",
 ]
 
 urlpatterns = [

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+import io
+import json
 from datetime import timedelta
 
 import pytest
@@ -67,3 +70,17 @@ def test_it_filters(api, receipts):
 def test_it_refuses_a_filter_that_it_cannot_read(api, receipts):
     assert found(api, "bob", "?from=yesterday") == 422
     assert found(api, "bob", "?adapter=a%20b") == 422
+
+
+def test_they_are_a_table_with_digests(api, receipts):
+    said = api("bob").get("/api/v1/receipts", HTTP_ACCEPT="text/csv").getvalue().decode()
+    rows = list(csv.DictReader(io.StringIO(said)))
+    assert [row["request"] for row in rows] == ["r0", "r1"]
+    assert [len(row["digest"]) for row in rows] == [64, 64]
+
+
+def test_they_are_lines_of_own_receipts(api, receipts):
+    said = api("charlie").get("/api/v1/receipts", HTTP_ACCEPT="application/x-ndjson").getvalue().decode()
+    assert [json.loads(line)["request"] for line in said.splitlines()] == ["r2"]
+    answer = api("charlie").get("/api/v1/receipts?client=health/internal", HTTP_ACCEPT="text/csv")
+    assert answer.status_code == 404
