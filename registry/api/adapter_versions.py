@@ -11,7 +11,7 @@ from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,9 +23,9 @@ from registry.api.jobs import error_of
 from registry.api.outputs import Listed, Out
 from registry.api.views import View
 from registry.choices import VersionStatus
-from registry.models import AdapterVersion, Evaluation
+from registry.models import AdapterVersion
 from registry.selectors import adapters as selectors
-from registry.selectors import addresses, cards, comparisons, stored, uploads
+from registry.selectors import addresses, cards, comparisons, stored, surroundings, uploads
 from registry.services import adapters, imports, version_states
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same version gives the same bytes
@@ -41,27 +41,19 @@ class VersionChange(serializers.Serializer[Any]):
     labels = serializers.DictField(child=serializers.CharField(max_length=200))
 
 
-class MeasurementOut(Out[Evaluation]):
-    id = serializers.CharField(source="pk")
-    on_base = serializers.CharField(source="on_base.address")
-    dataset = serializers.CharField(source="dataset_version.address")
-
-    class Meta:
-        model = Evaluation
-        fields = [
-            "id",
-            "on_base",
-            "dataset",
-            "split",
-            "state",
-            "loss",
-            "perplexity",
-            "bits_per_byte",
-            "token_accuracy",
-            "checks",
-            "rows",
-            "tokens",
-        ]
+class MeasurementOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    on_base = serializers.CharField()
+    dataset = serializers.CharField()
+    split = serializers.CharField()
+    state = serializers.CharField()
+    loss = serializers.FloatField(allow_null=True)
+    perplexity = serializers.FloatField(allow_null=True)
+    bits_per_byte = serializers.FloatField(allow_null=True)
+    token_accuracy = serializers.FloatField(allow_null=True)
+    checks = serializers.DictField()
+    rows = serializers.IntegerField(allow_null=True)
+    tokens = serializers.IntegerField(allow_null=True)
 
 
 class AdapterVersionOut(Out[AdapterVersion]):
@@ -71,14 +63,14 @@ class AdapterVersionOut(Out[AdapterVersion]):
     error = serializers.SerializerMethodField()
     progress = serializers.JSONField(source="job.progress", default=dict)
     share_of_base = serializers.SerializerMethodField()
-    manifest = serializers.JSONField(source="manifest.files")
+    manifest = serializers.SerializerMethodField()
     manifest_sha256 = serializers.CharField()
-    evaluations = MeasurementOut(many=True)
+    evaluations = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
     labels = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField()
-    reasons: dict[int, list[dict[str, Any]]]
+    around: surroundings.OfVersions
 
     class Meta:
         model = AdapterVersion
@@ -114,7 +106,7 @@ class AdapterVersionOut(Out[AdapterVersion]):
         ]
 
     def gather(self, rows: Sequence[AdapterVersion]) -> None:
-        self.reasons = selectors.stale_reasons(rows)
+        self.around = self.context.get("around") or surroundings.of_versions(rows)
 
     def get_error(self, row: AdapterVersion) -> dict[str, Any] | None:
         return error_of(row.job)
@@ -130,14 +122,21 @@ class AdapterVersionOut(Out[AdapterVersion]):
         whole = row.base_version.parameter_count
         return row.trainable_parameters / whole if whole and row.trainable_parameters is not None else None
 
+    def get_manifest(self, row: AdapterVersion) -> surroundings.Files:
+        return self.around.files[row.manifest_id]
+
+    @extend_schema_field(MeasurementOut(many=True))
+    def get_evaluations(self, row: AdapterVersion) -> list[dict[str, Any]]:
+        return self.around.evaluations.get(row.pk, [])
+
     def get_stale(self, row: AdapterVersion) -> dict[str, list[dict[str, Any]]]:
-        return {"reasons": self.reasons.get(row.pk, [])}
+        return {"reasons": self.around.stale.get(row.pk, [])}
 
-    def get_aliases(self, row: Any) -> list[str]:
-        return [alias.name for alias in row.living_aliases]
+    def get_aliases(self, row: AdapterVersion) -> list[str]:
+        return self.around.aliases.get(row.pk, [])
 
-    def get_labels(self, row: Any) -> dict[str, str]:
-        return {label.key: label.value for label in row.labels.all()}
+    def get_labels(self, row: AdapterVersion) -> dict[str, str]:
+        return self.around.labels.get(row.pk, {})
 
     def get_created_by(self, row: AdapterVersion) -> str | None:
         return person(row.created_by)
@@ -198,10 +197,10 @@ class Versions(UploadView):
         if "upload" in data:
             found = uploads.finished(self.by, data["upload"], team=adapter.team)
             made = imports.create_uploaded(by=self.by, adapter=adapter, base_version=base, upload=found)
-            return self.one(_words(self, Act.TRAIN, made), 202)
+            return self.one(_new(made), 202)
         with received(request, "files") as files:
             made = imports.create(by=self.by, adapter=adapter, base_version=base, files=files)
-        return self.one(_words(self, Act.TRAIN, made), 202)
+        return self.one(_new(made), 202)
 
 
 class OneVersion(View):
@@ -290,6 +289,10 @@ class End(View):
         self.match(lambda: AdapterVersionOut(version).data)
         done = ACTS[self.act](by=self.by, version=version, **self.parse(Reason))
         return self.one(_words(self, Act.PUBLISH, done))
+
+
+def _new(made: AdapterVersion) -> Any:
+    return AdapterVersionOut(made, context={"around": surroundings.of_new(made)}).data
 
 
 def _words(view: View, act: Act, version: AdapterVersion) -> Any:

@@ -18,7 +18,7 @@ from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import Adapter
 from registry.selectors import adapters as selectors
-from registry.selectors import addresses, teams
+from registry.selectors import addresses, surroundings, teams
 from registry.services import adapters as services
 
 
@@ -44,7 +44,7 @@ class AdapterOut(Out[Adapter]):
     current_version = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
-    around: selectors.Around
+    around: surroundings.OfAdapters
 
     class Meta:
         model = Adapter
@@ -64,7 +64,7 @@ class AdapterOut(Out[Adapter]):
         ]
 
     def gather(self, rows: Sequence[Adapter]) -> None:
-        self.around = selectors.around(rows)
+        self.around = surroundings.of_adapters(rows)
 
     def get_labels(self, row: Adapter) -> dict[str, str]:
         return self.around.labels.get(row.pk, {})

@@ -13,7 +13,7 @@ from registry.dashboard import charts
 from registry.dashboard.aliases import guards
 from registry.dashboard.callers import PER_PAGE, act, caller, page, paged
 from registry.selectors import adapters as selectors
-from registry.selectors import addresses, aliases, comparisons, jobs, overview, rights, staleness
+from registry.selectors import addresses, aliases, comparisons, jobs, overview, rights, staleness, surroundings
 from registry.services import aliases as services
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
     current = addresses.current_version(adapter)
     versions = selectors.versions(by, adapter)
     shown = paged(request, versions.order_by("-number"))
+    names = surroundings.aliases_of(shown)
     losses = overview.losses(list(versions.order_by("number").values_list("pk", flat=True)))
     may_publish = rights.may(by, Act.PUBLISH, adapter.team)
     found = staleness.of_adapter(adapter)
@@ -57,7 +58,7 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "stale_now": next((row for row in found if current and row.version.pk == current.pk), None),
         "clients": staleness.clients_of([current]).get(current.pk, []) if current else [],
         "page": shown,
-        "versions": [(version, losses.get(version.pk)) for version in shown],
+        "versions": [(version, losses.get(version.pk), names.get(version.pk, [])) for version in shown],
         "spark": charts.sparkline(list(losses.values())),
         "history": aliases.histories(adapter)[:50],
         "waiting": aliases.waiting(adapter),
@@ -72,9 +73,14 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
 def version(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
     by = caller(request)
     row = selectors.version(by, Act.READ, team, name, str(number))
+    around = surroundings.of_versions([row])
     context = {
         "version": row,
         "adapter": row.adapter,
+        "aliases": around.aliases.get(row.pk, []),
+        "labels": around.labels.get(row.pk, {}),
+        "files": around.files[row.manifest_id],
+        "evaluations": around.evaluations.get(row.pk, []),
         "stale": next(iter(staleness.of_versions([row.pk])), None),
         "clients": staleness.clients_of([row]).get(row.pk, []),
         "matters": staleness.that_matter().filter(pk=row.pk).exists(),

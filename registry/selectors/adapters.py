@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from registry.access import Act, Caller, fetch, visible
 from registry.choices import VersionStatus
 from registry.errors import Conflict, NotFound
-from registry.models import (
-    Adapter,
-    AdapterLabel,
-    AdapterVersion,
-    AdapterVersionLabel,
-    Alias,
-    Evaluation,
-    ManifestEntry,
-)
+from registry.models import Adapter, AdapterLabel, AdapterVersion, AdapterVersionLabel
 from registry.selectors import addresses, searches, staleness
 from registry.selectors.searches import Bound
 
@@ -120,52 +111,6 @@ def version(by: Caller, act: Act, team: str, name: str, ref: str) -> AdapterVers
         raise NotFound(f"No such adapter version: {adapter.address}@{ref.removeprefix('@')}.") from None
 
 
-def stale_reasons(rows: Iterable[AdapterVersion]) -> dict[int, list[dict[str, Any]]]:
-    """Why each of the versions is stale, by its id; fresh ones are left out."""
-    listed = list(rows)
-    suspect = staleness.reasons_for(listed)
-    ready = [row for row in listed if row.pk in suspect and row.status == VersionStatus.READY]
-    mattering = {
-        row.pk for row in ready if getattr(row, "living_aliases", None)
-    }  # nobody need be asked about these
-    rest = {row.pk for row in ready} - mattering
-    if rest:
-        mattering |= set(staleness.that_matter().filter(pk__in=rest).values_list("pk", flat=True))
-    return {pk: [staleness.words(reason) for reason in suspect[pk]] for pk in mattering}
-
-
-@dataclass(frozen=True)
-class Around:
-    """What stands around some adapters, each by the adapter's id; what has none is left out."""
-
-    labels: dict[int, dict[str, str]]
-    aliases: dict[int, dict[str, int]]  # name -> number
-    stale: dict[int, list[dict[str, Any]]]  # why any version that matters is
-
-
-def around(rows: Iterable[Adapter]) -> Around:
-    """Of a whole page at once, as plain values: rows of the ORM cost more than asking for them."""
-    ids = [row.pk for row in rows]
-    labels: dict[int, dict[str, str]] = {}
-    for pk, key, value in AdapterLabel.objects.filter(adapter__in=ids).values_list("adapter", "key", "value"):
-        labels.setdefault(pk, {})[key] = value
-    aliases: dict[int, dict[str, int]] = {}
-    living = Alias.objects.filter(adapter__in=ids, deleted_at__isnull=True).order_by("name")
-    for pk, name, number in living.values_list("adapter", "name", "version__number"):
-        aliases.setdefault(pk, {})[name] = number
-    return Around(labels, aliases, _stale(ids))
-
-
-def _stale(ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
-    found = staleness.sharing(staleness.suspects(staleness.that_matter().filter(adapter__in=ids)))
-    reasons = staleness.reasons_for(found)
-    table: dict[int, list[dict[str, Any]]] = {}
-    for one in found:
-        words = [{"version": one.number, **staleness.words(reason)} for reason in reasons.get(one.pk, ())]
-        table.setdefault(one.adapter_id, []).extend(words)
-    return table
-
-
 def file(version_: AdapterVersion, path: str) -> tuple[str, int]:
     """Digest and size of one file of a version. Raises NotFound, or Conflict where it may not be had."""
     files = downloadable(version_)
@@ -199,13 +144,7 @@ AROUND = {
     "base_version": ("number", "status", "ended_at", "parameter_count", "base_model__name", "base_model__current"),
     "dataset_version": ("number", "sha256", "status", "status_at", "dataset__name", "dataset__team__slug"),
     "job": ("state", "error", "progress"),
-    "manifest": ("sha256",),
     "created_by": ("email",),
-}
-MEASURED = [field.name for field in Evaluation._meta.concrete_fields]
-MEASURED_ON = {
-    "on_base": ("number", "base_model__name"),
-    "dataset_version": ("number", "dataset__name", "dataset__team__slug"),
 }
 
 
@@ -215,18 +154,5 @@ def _columns(around: dict[str, tuple[str, ...]]) -> list[str]:
 
 @cache
 def _versions() -> QuerySet[AdapterVersion]:
-    living = Alias.objects.filter(deleted_at__isnull=True).order_by("name").only("name", "version")
-    measured = Evaluation.objects.select_related("on_base__base_model", "dataset_version__dataset__team")
-    measured = measured.only(*MEASURED, *_columns(MEASURED_ON))
     related = ("adapter__team", "base_version__base_model", "dataset_version__dataset__team", "job", "created_by")
-    files = ManifestEntry.objects.select_related("artifact").only("manifest", "path", "artifact__size")
-    return (
-        AdapterVersion.objects.select_related(*related, "manifest")
-        .only(*OWN, *_columns(AROUND))
-        .prefetch_related(
-            Prefetch("manifest__entries", files),
-            Prefetch("labels", AdapterVersionLabel.objects.order_by("key")),
-            Prefetch("aliases", living, to_attr="living_aliases"),
-            Prefetch("evaluations", measured.order_by("pk")),
-        )
-    )
+    return AdapterVersion.objects.select_related(*related).only(*OWN, *_columns(AROUND))

@@ -44,7 +44,8 @@ def _body(version: AdapterVersion) -> list[str]:
 
 
 def _measured(version: AdapterVersion) -> list[str]:
-    done = [one for one in version.evaluations.all() if one.loss is not None]
+    rows = version.evaluations.select_related("on_base__base_model", "dataset_version__dataset__team")
+    done = list(rows.filter(loss__isnull=False).defer("on_base__module_table").order_by("pk"))
     if not done:
         return []
     head = ["", "## Evaluations", "", "| dataset | split | on base | loss | perplexity |", "|---|---|---|---|---|"]
