@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import Reason, SlugField, named
+from registry.api.fields import Labelled, Reason, SlugField, named
 from registry.api.outputs import Out
 from registry.api.tables import Tabular
 from registry.api.views import View
@@ -20,11 +20,24 @@ from registry.models import Assignment, AssignmentMove, Client, ClientKey
 from registry.selectors import addresses, teams, timeline
 from registry.selectors import aliases as alias_selectors
 from registry.selectors import assignments as selectors
+from registry.selectors import clients as client_selectors
 from registry.services import assignments as services
 from registry.services import clients as client_services
 
 
-class ClientIn(serializers.Serializer[Any]):
+class ContactIn(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=200)
+    email = serializers.EmailField(max_length=254)
+
+
+class ClientChange(serializers.Serializer[Any]):
+    vertical = SlugField(required=False, allow_blank=True)
+    description = serializers.CharField(max_length=10_000, required=False, allow_blank=True)
+    contacts = serializers.ListField(child=ContactIn(), required=False, max_length=50)
+    labels = serializers.DictField(child=serializers.CharField(max_length=200), required=False)
+
+
+class ClientIn(ClientChange):
     team = serializers.CharField(max_length=63)
     name = SlugField()
     vertical = SlugField(required=False, allow_blank=True, default="")
@@ -32,10 +45,24 @@ class ClientIn(serializers.Serializer[Any]):
 
 class ClientOut(Out[Client]):
     team = serializers.CharField(source="team.slug")
+    labels = serializers.SerializerMethodField()
 
     class Meta:
         model = Client
-        fields = ["address", "team", "name", "vertical", "builtin", "created_at"]
+        fields = [
+            "address",
+            "team",
+            "name",
+            "vertical",
+            "description",
+            "contacts",
+            "labels",
+            "builtin",
+            "created_at",
+        ]
+
+    def get_labels(self, row: Client) -> dict[str, str]:
+        return {label.key: label.value for label in row.labels.all()}
 
 
 class KeyIn(serializers.Serializer[Any]):
@@ -119,14 +146,14 @@ class WaitingOut(AssignmentOut):
         fields = [*AssignmentOut.Meta.fields, "move"]
 
 
-class Filters(serializers.Serializer[Any]):
+class Filters(Labelled):
     """`builtin=true` shows the client that each team has for its own tokens' chats."""
 
     team = serializers.CharField(required=False, max_length=63)
     vertical = serializers.CharField(required=False, max_length=63)
     q = serializers.CharField(required=False, max_length=100)
     builtin = serializers.BooleanField(required=False, allow_null=True, default=None)
-    order_by = serializers.ChoiceField(choices=selectors.ORDERS, required=False)
+    order_by = serializers.ChoiceField(choices=client_selectors.ORDERS, required=False)
 
 
 class Clients(View):
@@ -134,7 +161,8 @@ class Clients(View):
     def get(self, request: Request) -> Response:
         filters = self.parse(Filters, request.query_params)
         ordering, builtin = filters.pop("order_by", "-pk"), bool(filters.pop("builtin"))
-        return self.page(selectors.clients(self.by, builtin=builtin, **filters), ClientOut, ordering=ordering)
+        rows = client_selectors.listing(self.by, builtin=builtin, **filters)
+        return self.page(rows, ClientOut, ordering=ordering)
 
     @extend_schema(request=ClientIn, responses={201: ClientOut})
     def post(self, request: Request) -> Response:
@@ -147,6 +175,14 @@ class OneClient(View):
     @extend_schema(responses={200: ClientOut})
     def get(self, request: Request, team: str, name: str) -> Response:
         return self.one(ClientOut(addresses.client_of(self.by, Act.READ, team, name)).data)
+
+    @extend_schema(request=ClientChange, responses={200: ClientOut})
+    def patch(self, request: Request, team: str, name: str) -> Response:
+        client = addresses.client_of(self.by, Act.ASSIGN, team, name)
+        self.match(lambda: ClientOut(client).data)
+        return self.one(
+            ClientOut(client_services.change(by=self.by, client=client, **self.parse(ClientChange))).data
+        )
 
 
 class Keys(View):

@@ -65,24 +65,28 @@ def bound(text: str) -> Bound:
     return Bound(found[1], found[2], float(found[3]))
 
 
-class Searched(serializers.Serializer[Any]):
-    """The filters of adapters and of their versions; what may be repeated must all hold."""
-
-    stale = serializers.BooleanField(required=False, allow_null=True, default=None)
-    metric = Repeated(child=serializers.CharField(max_length=150))
-    q = serializers.CharField(required=False, max_length=100)
+class Labelled(serializers.Serializer[Any]):
+    """The filter `label=k:v`; all that are given must hold."""
 
     def get_fields(self) -> dict[str, Any]:
         # `label` is an attribute of every serializer, so the field can't be declared as one.
         label = Repeated(child=serializers.RegexField(r"^[^:]{1,63}:.{0,200}$"))
         return {**super().get_fields(), "label": label}
 
-    def validate_metric(self, values: list[str]) -> list[Bound]:
-        return [bound(value) for value in values]
-
     def validate_label(self, values: list[str]) -> list[tuple[str, str]]:
         pairs = [value.partition(":") for value in values]
         return [(key, value) for key, _, value in pairs]
+
+
+class Searched(Labelled):
+    """The filters of adapters and of their versions; what may be repeated must all hold."""
+
+    stale = serializers.BooleanField(required=False, allow_null=True, default=None)
+    metric = Repeated(child=serializers.CharField(max_length=150))
+    q = serializers.CharField(required=False, max_length=100)
+
+    def validate_metric(self, values: list[str]) -> list[Bound]:
+        return [bound(value) for value in values]
 
 
 class Reason(serializers.Serializer[Any]):

@@ -20,6 +20,7 @@ NOUNS = [
     "evaluations",
     "campaigns",
     "clients",
+    "bulk_moves",
     "freezes",
     "lineage",
     "audit",

@@ -26,7 +26,7 @@ from registry.services.assignments import Target
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
     q = request.GET.get("q", "")
-    shown = paged(request, clients.listing(by, q=q))
+    shown = paged(request, clients.listing(by, q=q).order_by("team__slug", "name"))
     return render(request, "clients/list.html", {"page": shown, "rows": slots.table(list(shown)), "q": q})
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
-from registry.access import Act, Caller, fetch, require, visible
+from registry.access import Act, Caller, fetch, require
 from registry.choices import PromotionState
 from registry.errors import NotFound
 from registry.models import (
@@ -35,7 +36,6 @@ ROWS = (
 )
 
 CHUNK = 5000  # rows in one query: SQLite takes 32,766 parameters
-ORDERS = ("name", "-name", "created_at", "-created_at")
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,6 @@ class Resolved:
     until: datetime | None
     assignment: Assignment
     audit_seq: int | None
-
-
-def clients(
-    by: Caller, *, team: str = "", vertical: str = "", q: str = "", builtin: bool = False
-) -> QuerySet[Client]:
-    """Those that people made; with `builtin` those that teams chat by themselves."""
-    rows = visible(by, Client.objects.select_related("team").filter(builtin=builtin))
-    rows = rows.filter(team__slug=team) if team else rows
-    rows = rows.filter(vertical=vertical) if vertical else rows
-    return rows.filter(name__icontains=q) if q else rows
 
 
 def keys(by: Caller, client: Client) -> QuerySet[ClientKey]:
@@ -114,7 +104,7 @@ def resolve(by: Caller, client: str, slot: str, at: datetime | None = None) -> R
     address = addresses.whole(client, param="client")
     moment = at or timezone.now()
     named = {"slot__client__team__slug": address.team, "slot__client__name": address.name, "slot__name": slot}
-    rows = at_time(_named(Assignment.objects.order_by()), moment)
+    rows = at_time(_named(), moment)
     try:
         assignment = fetch(by, Act.READ, rows, team="slot__client__team", **named)
     except NotFound:
@@ -127,11 +117,12 @@ def resolve(by: Caller, client: str, slot: str, at: datetime | None = None) -> R
     return found[0]
 
 
-def _named(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+@cache  # putting it together costs as much as asking; whoever uses it narrows a copy
+def _named() -> QuerySet[Assignment]:
     """With the names around them, and no more: asked at every resolve."""
     own = ("adapter_id", "alias_id", "version_id", "canary_version_id", "canary_percent", "valid_from", "valid_to")
     said = ("slot__name", "slot__client__name", "slot__client__team__slug", "alias__name")
-    rows = rows.select_related("slot__client__team", "adapter__team", "alias")
+    rows = Assignment.objects.order_by().select_related("slot__client__team", "adapter__team", "alias")
     return rows.only(*own, "actor", "reason", *said, "adapter__name", "adapter__team__slug")
 
 
@@ -139,9 +130,9 @@ def _resolved(assignments: Sequence[Assignment], moment: datetime) -> list[Resol
     """What each of the assignments reached, in three queries; one whose alias pointed nowhere is left out."""
     followed = {row.alias_id for row in assignments if row.alias_id is not None}
     pointed = AliasHistory.objects.filter(alias__in=followed, valid_from__lte=moment)
-    pointed = pointed.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=moment)).defer("actor", "reason")
-    rows = pointed if followed else ()
-    histories = {row.alias_id: Reached(row.version_id, row.valid_from, row.valid_to) for row in rows}
+    pointed = pointed.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=moment))
+    rows = pointed.values_list("alias", "version", "valid_from", "valid_to") if followed else ()
+    histories = {alias: Reached(*reached) for alias, *reached in rows}
     reached = {row.pk: found for row in assignments if (found := _reached(row, histories)) is not None}
     canaries = {row.canary_version_id for row in assignments if row.canary_version_id}
     versions = _versions({found.version for found in reached.values()} | canaries)
@@ -183,9 +174,14 @@ def _reached(row: Assignment, histories: Mapping[int, Reached]) -> Reached | Non
 
 
 def _versions(ids: Iterable[int]) -> dict[int, AdapterVersion]:
-    rows = AdapterVersion.objects.filter(pk__in=ids).select_related("adapter__team", "base_version__base_model")
+    return {row.pk: row for row in _reachable().filter(pk__in=ids)}
+
+
+@cache
+def _reachable() -> QuerySet[AdapterVersion]:
+    rows = AdapterVersion.objects.select_related("adapter__team", "base_version__base_model")
     names = ("number", "manifest_id", "adapter__name", "adapter__team__slug")
-    return {row.pk: row for row in rows.only(*names, "base_version__number", "base_version__base_model__name")}
+    return rows.only(*names, "base_version__number", "base_version__base_model__name")
 
 
 def _shares(row: Assignment, version: int, versions: Mapping[int, AdapterVersion]) -> list[Share]:
@@ -212,6 +208,6 @@ def clients_of(by: Caller, adapter: Adapter, at: datetime | None = None) -> list
     """Every client slot that the adapter answered at a time."""
     require(by, Act.READ, adapter.team)
     moment = at or timezone.now()
-    rows = list(at_time(_named(Assignment.objects.filter(adapter=adapter)), moment))
+    rows = list(at_time(_named().filter(adapter=adapter), moment))
     parts = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
     return [found for part in parts for found in _resolved(part, moment)]

@@ -1,13 +1,35 @@
-"""Clients that people made."""
+"""Clients that people made, and with `builtin` those that teams chat by themselves."""
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from collections.abc import Sequence
+
+from django.db.models import Q, QuerySet
 
 from registry.access import Caller, visible
-from registry.models import Client
+from registry.models import Client, ClientLabel
+from registry.selectors import searches
+
+Label = tuple[str, str]
+ORDERS = ("name", "-name", "created_at", "-created_at")
 
 
-def listing(by: Caller, *, q: str = "") -> QuerySet[Client]:
-    rows = visible(by, Client.objects.select_related("team").filter(builtin=False))
-    return (rows.filter(name__icontains=q) if q else rows).order_by("team__slug", "name")
+def listing(
+    by: Caller,
+    *,
+    team: str = "",
+    vertical: str = "",
+    label: Sequence[Label] = (),
+    q: str = "",
+    builtin: bool = False,
+) -> QuerySet[Client]:
+    """`q` is text in its name, description or labels."""
+    rows = visible(by, Client.objects.select_related("team").prefetch_related("labels").filter(builtin=builtin))
+    rows = rows.filter(team__slug=team) if team else rows
+    rows = rows.filter(vertical=vertical) if vertical else rows
+    for key, value in label:
+        rows = rows.filter(searches.labelled(ClientLabel, "client", key, value))
+    if q:
+        said = searches.label_says(ClientLabel, "client", q)
+        rows = rows.filter(Q(name__icontains=q) | Q(description__icontains=q) | said)
+    return rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTransform
 
-from registry.models import AdapterLabel, AdapterVersion, AdapterVersionLabel, Evaluation
+from registry.models import AdapterLabel, AdapterVersion, AdapterVersionLabel, ClientLabel, Evaluation
 from registry.selectors import measures
 
 LOOKUPS = {"<=": "lte", ">=": "gte", "<": "lt", ">": "gt"}
@@ -23,7 +23,10 @@ class Bound:
     value: float
 
 
-def labelled(kind: type[AdapterLabel] | type[AdapterVersionLabel], of: str, key: str, value: str) -> Q:
+Labels = type[AdapterLabel] | type[AdapterVersionLabel] | type[ClientLabel]
+
+
+def labelled(kind: Labels, of: str, key: str, value: str) -> Q:
     """Whether a row has the label; `of` is the label's way to the row.
 
     Not by Exists: few rows have it, and their ids come from the labels' index, whatever the number of rows.
@@ -31,7 +34,7 @@ def labelled(kind: type[AdapterLabel] | type[AdapterVersionLabel], of: str, key:
     return Q(pk__in=kind._default_manager.filter(key=key, value=value).values(of))
 
 
-def label_says(kind: type[AdapterLabel] | type[AdapterVersionLabel], of: str, text: str) -> Exists:
+def label_says(kind: Labels, of: str, text: str) -> Exists:
     rows = kind._default_manager.filter(**{of: OuterRef("pk")})
     return Exists(rows.filter(Q(key__icontains=text) | Q(value__icontains=text)))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -10,20 +12,68 @@ from django.utils import timezone
 from registry import credentials
 from registry.access import Act, Caller, fetch, require
 from registry.errors import Conflict, Invalid
-from registry.models import Client, ClientKey, Slot, Team
+from registry.models import Client, ClientKey, ClientLabel, Slot, Team
 from registry.services import audit
+from registry.services.adapters import check_labels
+
+Contact = Mapping[str, str]  # name and email
 
 
-def create(*, by: Caller, team: Team, name: str, vertical: str) -> Client:
+def create(
+    *,
+    by: Caller,
+    team: Team,
+    name: str,
+    vertical: str,
+    description: str = "",
+    contacts: Sequence[Contact] = (),
+    labels: Mapping[str, str] | None = None,
+) -> Client:
+    """With the slot `default`, which nothing answers yet."""
     require(by, Act.ASSIGN, team)
+    check_labels(labels or {})
+    fields = {"vertical": vertical, "description": description, "contacts": list(contacts)}
     try:
         with transaction.atomic():
-            client = Client.objects.create(team=team, name=name, vertical=vertical)
+            client = Client.objects.create(team=team, name=name, **fields)
             Slot.objects.create(client=client, name="default")
-            audit.record(by, "client.create", f"client:{client.address}", team=team, after={"vertical": vertical})
+            _set_labels(client, labels or {})
+            after = {**fields, "labels": dict(labels or {})}
+            audit.record(by, "client.create", f"client:{client.address}", team=team, after=after)
             return client
     except IntegrityError as error:
         raise Conflict(f"There is a client {team.slug}/{name} already.", param="name", code="exists") from error
+
+
+def change(*, by: Caller, client: Client, labels: Mapping[str, str] | None = None, **given: Any) -> Client:
+    """Change what is given of vertical, description and contacts; `labels` replaces all of them."""
+    require(by, Act.ASSIGN, client.team)
+    if client.builtin:
+        raise Conflict(f"{client.address} is built in; it is named as it is.", code="builtin")
+    if labels is not None:
+        check_labels(labels)
+    fields: dict[str, Any] = {
+        name: given[name] for name in ("vertical", "description", "contacts") if name in given
+    }
+    with transaction.atomic():
+        client = Client.objects.select_for_update(of=("self",)).select_related("team").get(pk=client.pk)
+        before: dict[str, Any] = {name: getattr(client, name) for name in fields}
+        after = dict(fields)
+        if fields:
+            Client.objects.filter(pk=client.pk).update(**fields)
+        if labels is not None:
+            before["labels"] = dict(client.labels.values_list("key", "value"))
+            after["labels"] = dict(labels)
+            _set_labels(client, labels)
+        audit.record(by, "client.update", f"client:{client.address}", team=client.team, before=before, after=after)
+        return Client.objects.select_related("team").get(pk=client.pk)
+
+
+def _set_labels(client: Client, labels: Mapping[str, str]) -> None:
+    client.labels.all().delete()
+    ClientLabel.objects.bulk_create(
+        ClientLabel(client=client, key=key, value=value) for key, value in labels.items()
+    )
 
 
 def mint_key(*, by: Caller, client: Client, name: str, expires_at: datetime | None) -> tuple[ClientKey, str]:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from registry.access import SYSTEM
 from registry.errors import Conflict
 from registry.models import Assignment, AuditEvent, BaseVersion, ServingInstance
-from registry.selectors import serving
+from registry.selectors import routing, serving
 from registry.services import aliases, assignment_moves, assignments, version_states
 from tests.make import make_version
 
@@ -281,3 +281,85 @@ def test_it_refuses_an_end_before_the_start(client, versions, hours):
     times = {name: (now + timedelta(hours=by)).isoformat() for name, by in hours.items()}
     answer = assign(client, version=1, **times)
     assert (answer.status_code, answer.json()["errors"][0]["param"]) == (422, "ends_at")
+
+
+@pytest.fixture
+def described(client):
+    body = {"labels": {"tier": "gold"}, "contacts": [{"name": "Ann", "email": "ann@example.org"}]}
+    return client.patch(CLIENT, {**body, "description": "A hospital."}, format="json")
+
+
+def test_it_describes_a_client(client, described):
+    told = client.get(CLIENT).json()
+    assert (told["description"], told["labels"]) == ("A hospital.", {"tier": "gold"})
+    assert told["contacts"] == [{"name": "Ann", "email": "ann@example.org"}]
+
+
+def test_it_changes_only_what_is_given(client, described):
+    assert client.patch(CLIENT, {"vertical": "law"}, format="json").json()["labels"] == {"tier": "gold"}
+    assert client.patch(CLIENT, {"labels": {}}, format="json").json()["description"] == "A hospital."
+
+
+def test_it_records_what_a_client_was_before(client, described):
+    client.patch(CLIENT, {"labels": {"tier": "iron"}}, format="json")
+    event = AuditEvent.objects.filter(action="client.update").last()
+    assert (event.before, event.after) == ({"labels": {"tier": "gold"}}, {"labels": {"tier": "iron"}})
+
+
+def test_it_refuses_a_change_of_what_was_changed_since(client, described):
+    tag = client.get(CLIENT)["ETag"]
+    assert client.patch(CLIENT, {"vertical": "law"}, format="json", HTTP_IF_MATCH=tag).status_code == 200
+    assert client.patch(CLIENT, {"vertical": "retail"}, format="json", HTTP_IF_MATCH=tag).status_code == 412
+
+
+@pytest.mark.parametrize(
+    "body", [{"contacts": [{"name": "Ann", "email": "nowhere"}]}, {"contacts": [{}]}, {"labels": {"a b": "c"}}]
+)
+def test_it_refuses_what_is_no_contact_or_label(client, body):
+    assert client.patch(CLIENT, body, format="json").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"label": "tier:gold"}, 1),
+        ({"label": "tier:iron"}, 0),
+        ({"q": "hospital"}, 1),
+        ({"q": "gold"}, 1),
+        ({"q": "x"}, 0),
+    ],
+)
+def test_it_finds_clients_by_label_and_text(client, described, query, found):
+    assert len(client.get("/api/v1/clients", query).json()["results"]) == found
+
+
+@pytest.mark.parametrize(("who", "status"), [("bob", 403), ("charlie", 404)])
+def test_it_lets_nobody_else_describe_it(client, described, api, who, status):
+    assert api(who).patch(CLIENT, {"vertical": "law"}, format="json").status_code == status
+
+
+def test_it_makes_a_client_with_its_description(client):
+    body = {"team": "health", "name": "mercy", "labels": {"tier": "gold"}, "description": "d"}
+    made = client.post("/api/v1/clients", body, format="json")
+    assert (made.status_code, made.json()["labels"]) == (201, {"tier": "gold"})
+
+
+def test_clients_are_listed_by_as_many_queries_for_ten_as_for_one(client, django_assert_max_num_queries):
+    for name in "abcdefghij":
+        client.post("/api/v1/clients", {"team": "health", "name": name, "labels": {"a": "b"}}, format="json")
+    with django_assert_max_num_queries(4):
+        assert len(client.get("/api/v1/clients").json()["results"]) == 11
+
+
+def test_a_client_has_several_keys_with_names_and_ends(client):
+    later = (timezone.now() + timedelta(days=1)).isoformat()
+    client.post(f"{CLIENT}/keys", {"name": "shop"}, format="json")
+    client.post(f"{CLIENT}/keys", {"name": "app", "expires_at": later}, format="json")
+    found = client.get(f"{CLIENT}/keys").json()["results"]
+    assert [(row["name"], row["expires_at"] is None) for row in found] == [("app", False), ("shop", True)]
+
+
+def test_one_key_is_revoked_and_the_others_stay(client):
+    made = [client.post(f"{CLIENT}/keys", {"name": name}, format="json").json() for name in ("a", "b")]
+    assert client.delete(f"{CLIENT}/keys/{made[0]['id']}").status_code == 204
+    assert [routing.client_key(key["key"]) is None for key in made] == [True, False]
