@@ -180,15 +180,15 @@ def verify() -> Verdict:
     anchored = anchors.anchored()
     for seal_row in AuditSeal.objects.select_related("event").order_by("position").iterator():
         sealed += 1
-        said = anchored.pop(sealed, set())
-        problem = _problem(seal_row, sealed, previous, heads.pop(sealed, None)) or _contradiction(seal_row, said)
+        head, said = heads.pop(sealed, None), anchored.pop(sealed, set())
+        problem = _problem(seal_row, sealed, previous, head) or _contradiction(seal_row, said, head)
         if problem:
             return Verdict(False, events, sealed, previous, sealed, problem)
         previous = seal_row.hash
     if heads:
-        return Verdict(False, events, sealed, previous, min(heads), "the chain ends before a signed head")
+        return Verdict(False, events, sealed, previous, sealed + 1, "the chain ends before a signed head")
     if anchored:
-        return Verdict(False, events, sealed, previous, min(anchored), "the chain ends before an anchored head")
+        return Verdict(False, events, sealed, previous, sealed + 1, "the chain ends before an anchored head")
     return Verdict(True, events, sealed, previous, None)
 
 
@@ -204,11 +204,11 @@ def _problem(seal_row: AuditSeal, position: int, previous: str, head: AuditHead 
     return ""
 
 
-def _contradiction(seal_row: AuditSeal, said: set[str]) -> str:
+def _contradiction(seal_row: AuditSeal, said: set[str], head: AuditHead | None) -> str:
     """Heads that were anchored can't be signed anew: they show a history that was rewritten with all our keys."""
-    if said <= {seal_row.hash}:
-        return ""
-    return "an anchored head says otherwise: the record was rewritten at or before this position"
+    if not said <= {seal_row.hash}:
+        return "an anchored head says otherwise: the record was rewritten at or before this position"
+    return "the signed head that was anchored here is gone" if said and head is None else ""
 
 
 def _signed(head: AuditHead) -> bool:
