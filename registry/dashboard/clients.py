@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
@@ -15,19 +17,30 @@ from registry.access import Act
 from registry.dashboard.callers import act, caller, page, paged
 from registry.dashboard.lookups import look_up
 from registry.dashboard.moments import moment_of
+from registry.errors import Invalid
 from registry.selectors import adapters as adapter_selectors
 from registry.selectors import addresses, aliases, assignments, clients, rights, slots, timeline
 from registry.services import assignments as services
 from registry.services import clients as client_services
 from registry.services.assignments import Target
 
+EMAIL = re.compile(r"[^@\s<>]{1,64}@[^@\s<>]{1,180}\.[^@\s<>.]{2,}")
+
 
 @page
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
-    q = request.GET.get("q", "")
-    shown = paged(request, clients.listing(by, q=q).order_by("team__slug", "name"))
-    return render(request, "clients/list.html", {"page": shown, "rows": slots.table(list(shown)), "q": q})
+    q, label = request.GET.get("q", ""), request.GET.get("label", "")
+    labels = [(key, value) for key, colon, value in [label.partition(":")] if colon]
+    shown = paged(request, clients.listing(by, q=q, label=labels).order_by("team__slug", "name"))
+    context = {
+        "page": shown,
+        "rows": slots.table(list(shown)),
+        "q": q,
+        "label": label if labels else "",
+        "adapters": clients.adapters_for(by),
+    }
+    return render(request, "clients/list.html", context)
 
 
 @page
@@ -43,6 +56,7 @@ def _shown(request: HttpRequest, team: str, name: str) -> dict[str, Any]:
     return {
         "client": client,
         "row": row,
+        "labels": clients.labels_of(by, client),
         "open": assignments.open_assignments(by, client).order_by("slot__name"),
         "waiting": assignments.waiting(by, client),
         "timeline": timeline.intervals(by, client).order_by(F("since").desc(), "-pk")[:100],
@@ -80,6 +94,38 @@ def revoke(request: HttpRequest, team: str, name: str, key: int) -> str:
 
 
 @act
+def describe(request: HttpRequest, team: str, name: str) -> str:
+    by = caller(request)
+    client = addresses.client_of(by, Act.ASSIGN, team, name)
+    given = request.POST
+    client_services.change(
+        by=by,
+        client=client,
+        description=given.get("description", "").strip()[:10_000],
+        contacts=[_contact(line) for line in given.get("contacts", "").splitlines()[:50] if line.strip()],
+        labels=dict(_label(line) for line in given.get("labels", "").splitlines() if line.strip()),
+    )
+    return f"{client.address} is described."
+
+
+def _contact(line: str) -> dict[str, str]:
+    """`Ann Example <ann@example.org>`."""
+    name, email = parseaddr(line.strip())
+    if not name or not EMAIL.fullmatch(email):
+        raise Invalid(
+            f"{line.strip()[:100]!r} is no contact; write: Ann Example <ann@example.org>.", param="contacts"
+        )
+    return {"name": name[:200], "email": email}
+
+
+def _label(line: str) -> tuple[str, str]:
+    key, colon, value = line.strip().partition(":")
+    if not colon:
+        raise Invalid(f"{line.strip()[:100]!r} is no label; write key:value.", param="labels")
+    return key.strip(), value.strip()
+
+
+@act
 def assign(request: HttpRequest, team: str, name: str) -> str:
     by = caller(request)
     client = addresses.client_of(by, Act.ASSIGN, team, name)
@@ -110,6 +156,7 @@ urlpatterns = [
     path(ONE, detail, name="client"),
     path(f"{ONE}/keys", mint, name="client-keys"),
     path(f"{ONE}/keys/<int:key>/revoke", revoke, name="client-revoke"),
+    path(f"{ONE}/describe", describe, name="client-describe"),
     path(f"{ONE}/assign", assign, name="client-assign"),
     path(f"{ONE}/rollback", rollback, name="client-rollback"),
 ]

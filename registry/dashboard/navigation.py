@@ -1,4 +1,4 @@
-"""What stands beside every page: the rooms, with counts."""
+"""What stands beside every page: the rooms, with counts, and what is frozen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from registry.dashboard.callers import caller
-from registry.selectors import overview
+from registry.selectors import freezes, overview
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
     """A context processor; nothing for those who aren't signed in."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
-    counts = overview.counts(caller(request))
+    by = caller(request)
+    counts = overview.counts(by)
 
     def room(label: str, icon: str, name: str, count: int = 0, *, warn: bool = False) -> Room:
         url = reverse(name)
@@ -34,6 +35,7 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
         return Room(label, icon, url, count, warn, here)
 
     return {
+        "frozen": freezes.shown(by),
         "nav": {
             "main": [
                 room("Overview", "layout-dashboard", "overview"),
@@ -48,8 +50,9 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
             ],
             "operate": [
                 room("Campaigns", "refresh-cw", "campaigns"),
+                room("Freezes", "snowflake", "freezes"),
                 room("Serving", "server", "serving"),
                 room("Audit log", "scroll-text", "audit"),
             ],
-        }
+        },
     }

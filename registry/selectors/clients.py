@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from django.db.models import Q, QuerySet
 
-from registry.access import Caller, visible
-from registry.models import Client, ClientLabel
+from registry.access import Act, Caller, require, teams, visible
+from registry.models import Adapter, Client, ClientLabel
 from registry.selectors import searches
 
 Label = tuple[str, str]
@@ -33,3 +33,14 @@ def listing(
         said = searches.label_says(ClientLabel, "client", q)
         rows = rows.filter(Q(name__icontains=q) | Q(description__icontains=q) | said)
     return rows
+
+
+def adapters_for(by: Caller) -> list[str]:
+    """Addresses of what the caller may assign to clients, which are of the same team."""
+    rows = Adapter.objects.select_related("team").filter(team__in=teams(by, Act.ASSIGN))
+    return [row.address for row in rows.order_by("team__slug", "name")]
+
+
+def labels_of(by: Caller, client: Client) -> QuerySet[ClientLabel]:
+    require(by, Act.READ, client.team)
+    return client.labels.order_by("key")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from registry.access import Act, Caller, fetch, require_scope, seen_teams
+from registry.access import Act, Caller, administers, fetch, require_scope, seen_teams, teams
 from registry.errors import NotFound
 from registry.models import Freeze
 
@@ -33,3 +35,10 @@ def one(by: Caller, pk: int) -> Freeze:
         return fetch(by, Act.PUBLISH, rows.filter(team__isnull=False), pk=pk)
     except NotFound as error:
         raise NotFound(f"No such freeze: {pk}.") from error
+
+
+def shown(by: Caller) -> list[tuple[Freeze, bool]]:
+    """Those that hold, each with whether the caller may lift it."""
+    mine = Exists(teams(by, Act.PUBLISH).filter(pk=OuterRef("team")))
+    rows: QuerySet[Any] = listing(by, active=True).annotate(own=mine).order_by("until")
+    return [(row, row.own if row.team else administers(by)) for row in rows]

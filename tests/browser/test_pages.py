@@ -23,7 +23,7 @@ PAGES = (
     "/base-models", "/base-models/llama-3-8b", "/datasets", "/datasets/atelier/retail-notes",
     "/datasets/atelier/odd-rows", "/datasets/atelier/broken-rows",
     "/datasets/atelier/two-versions?version=2&against=1", "/campaigns", "/campaigns/{campaign}",
-    "/serving", "/audit", "/audit?who=atelier/marlow-stores",
+    "/bulk-moves", "/freezes", "/serving", "/audit", "/audit?who=atelier/marlow-stores",
 )  # fmt: skip
 
 

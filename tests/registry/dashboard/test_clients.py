@@ -97,3 +97,24 @@ def test_it_says_why_it_makes_no_key(pages: Pages, clinic: Client) -> None:
     refused = pages("alice").post("/clients/health/clinic/keys", {"name": "late", "expires": "soon"})
     assert refused.status_code == 422
     assert "is no date" in refused.content.decode()
+
+
+def test_it_is_described_on_its_page(pages: Pages, clinic: Client) -> None:
+    wish = {"description": "By the sea", "contacts": "Ann Example <ann@example.org>", "labels": "tier:gold"}
+    pages("alice").post("/clients/health/clinic/describe", wish)
+    page = pages("bob").get("/clients/health/clinic").content.decode()
+    assert [word in page for word in ("By the sea", "ann@example.org", "tier:gold")] == [True] * 3
+
+
+@pytest.mark.parametrize("wish", [{"contacts": "nobody"}, {"contacts": "Ann <a@b>"}, {"labels": "gold"}])
+def test_it_says_what_is_no_contact_or_label(pages: Pages, clinic: Client, wish: dict[str, str]) -> None:
+    answer = pages("alice").post("/clients/health/clinic/describe", wish, follow=True)
+    assert "write" in answer.content.decode()
+    clinic.refresh_from_db()
+    assert clinic.contacts == []
+
+
+def test_it_is_found_by_its_label(pages: Pages, clinic: Client) -> None:
+    pages("alice").post("/clients/health/clinic/describe", {"labels": "tier:gold"})
+    assert len(pages("bob").get("/clients?label=tier:gold").context["rows"]) == 1
+    assert len(pages("bob").get("/clients?label=tier:iron").context["rows"]) == 0
