@@ -37,7 +37,7 @@ def at(
 
 @app.command()
 def verify(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", exists=True, dir_okay=False)] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE")] = None,
     key: Annotated[
         list[str] | None, typer.Option(help="ID:BASE64 of a public key, or a file of what `audit keys` prints")
     ] = None,
@@ -61,6 +61,8 @@ def _verify_file(file: Path, given: list[str], *, as_json: bool) -> None:
     keys: dict[str, str] = {}
     for text in given:
         keys.update(_keys(text))
+    if not file.is_file():
+        stop(Exit.USAGE, f"{file} is no file; write one with `plethora audit export -o FILE`.")
     if not keys:
         stop(
             Exit.USAGE, "Give the public key: --key ID:BASE64, or --key FILE of what `plethora audit keys` prints."
