@@ -134,3 +134,40 @@ def test_it_plans_for_each_base_model_that_something_is_stale_on(plethora, site)
     assert planned.returncode == 0, planned.stderr
     assert [plan["base_model"] for plan in json.loads(planned.stdout)] == ["moved"]
     assert site.api("GET", "/campaigns")["results"] == []
+
+
+def test_it_shows_a_client_with_what_answers_it(plethora, stamp):
+    plethora("client", "create", f"health/{stamp}")
+    plethora("client", "assign", f"health/{stamp}", "health/triage@1", "--until", "2100-01-01T00:00:00Z")
+    shown = json.loads(plethora("client", "show", f"health/{stamp}", "--json").stdout)
+    assert (shown["assignments"][0]["version"], shown["assignments"][0]["valid_to"][:4]) == (1, "2100")
+
+
+def test_it_moves_clients_together_and_back(plethora, stamp):
+    plethora("client", "create", f"health/{stamp}")
+    words = ("client", "bulk", "health", "health/triage", "--client", f"health/{stamp}", "--json")
+    planned = plethora(*words, "--dry-run")
+    assert json.loads(planned.stdout)["counts"]["moves"] == 1, planned.stderr
+    made = plethora(*words, "--reason", "all of them")
+    assert "plethora client undo" in made.stderr, made.stderr
+    undone = plethora("client", "undo", json.loads(made.stdout)["id"], "--json")
+    assert json.loads(undone.stdout)["moves"][0]["to"] is None, undone.stderr
+
+
+def test_it_takes_a_client_back_to_a_date(plethora, stamp):
+    plethora("client", "create", f"health/{stamp}")
+    plethora("client", "assign", f"health/{stamp}", "health/triage")
+    words = ("2020-01-01T00:00:00Z", "--client", f"health/{stamp}", "--dry-run", "--json")
+    told = plethora("client", "restore", "health", *words)
+    (row,) = json.loads(told.stdout)["moves"]
+    assert (row["outcome"], row["reason"]) == ("stays", "it had nothing then"), told.stderr
+
+
+def test_it_freezes_and_lifts(plethora):
+    begun = plethora("freeze", "begin", "health", "--until", "2100-01-01T00:00:00Z", "--reason", "audit", "--json")
+    made = json.loads(begun.stdout)
+    refused = plethora("adapter", "promote", "health/triage@1", "--alias", "other")
+    assert (refused.returncode, "audit" in refused.stderr) == (1, True)
+    assert made["id"] in plethora("freeze", "list").stdout
+    assert plethora("freeze", "lift", made["id"]).returncode == 0
+    assert plethora("freeze", "list", "--json").stdout == "[]\n"
