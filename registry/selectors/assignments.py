@@ -132,7 +132,7 @@ def _resolved(assignments: Sequence[Assignment], moment: datetime) -> list[Resol
     pointed = AliasHistory.objects.filter(alias__in=followed, valid_from__lte=moment)
     pointed = pointed.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=moment))
     rows = pointed.values_list("alias", "version", "valid_from", "valid_to") if followed else ()
-    histories = {alias: Reached(*reached) for alias, *reached in rows}
+    histories = {alias: Reached(version, since, until) for alias, version, since, until in rows}
     reached = {row.pk: found for row in assignments if (found := _reached(row, histories)) is not None}
     canaries = {row.canary_version_id for row in assignments if row.canary_version_id}
     versions = _versions({found.version for found in reached.values()} | canaries)
