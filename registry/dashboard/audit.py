@@ -36,6 +36,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "until": asked["to"],
         "since": asked["from"],
         "csv": urlencode({"format": "csv", **_moments(filters)}),
+        "span": urlencode(_moments({name: filters[name] for name in ("from", "to") if name in filters})),
         "who": who,
         "at": at,
         "slot": slot,

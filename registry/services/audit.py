@@ -21,8 +21,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from registry.access import Caller
+from registry.errors import Unavailable
 from registry.models import AuditEvent, AuditHead, AuditSeal, Team
 from registry.selectors import anchors
+from registry.storage import StoreError
 
 GENESIS = "0" * 64
 
@@ -177,7 +179,7 @@ def verify() -> Verdict:
     events, sealed = AuditEvent.objects.count(), 0
     previous = GENESIS
     heads = {head.position: head for head in AuditHead.objects.all()}
-    anchored = anchors.anchored()
+    anchored = _anchored()
     for seal_row in AuditSeal.objects.select_related("event").order_by("position").iterator():
         sealed += 1
         head, said = heads.pop(sealed, None), anchored.pop(sealed, set())
@@ -190,6 +192,14 @@ def verify() -> Verdict:
     if anchored:
         return Verdict(False, events, sealed, previous, sealed + 1, "the chain ends before an anchored head")
     return Verdict(True, events, sealed, previous, None)
+
+
+def _anchored() -> dict[int, set[str]]:
+    try:
+        return anchors.anchored()
+    except StoreError as error:
+        text = f"The heads that were anchored can't be read, the store is away: {error}"
+        raise Unavailable(text, code="store_unavailable", retry_after=5) from error
 
 
 def _problem(seal_row: AuditSeal, position: int, previous: str, head: AuditHead | None) -> str:

@@ -12,6 +12,8 @@ from django.utils import timezone
 from registry.dashboard.moments import moment_of
 from registry.errors import Invalid
 from registry.services import clients
+from registry.storage import StoreError
+from registry.storage.local import LocalStore
 from tests.world import World
 
 Pages = Callable[[str | None], Client]
@@ -66,3 +68,23 @@ def test_it_shows_nothing_of_another_team(world: World, pages: Pages) -> None:
     clients.create(by=world.by("alice"), team=world.health, name="clinic", vertical="")
     assert "health/clinic" not in pages("charlie").get("/audit").content.decode()
     assert pages("charlie").get("/audit?who=health/clinic").context["lookup"].problem
+
+
+def test_it_offers_a_signed_export_of_the_days_shown(world: World, pages: Pages) -> None:
+    text = pages("alice").get("/audit?from=2026-05-04&actor=alice@example.org").content.decode()
+    assert "/api/v1/audit/export?from=2026-05-04T00%3A00%3A00%2B00%3A00" in text
+    assert 'href="/api/v1/audit/export"' in pages("alice").get("/audit").content.decode()
+
+
+def test_a_session_may_take_the_export(world: World, pages: Pages) -> None:
+    answer = pages("alice").get("/api/v1/audit/export")
+    assert b"alice@example.org" in answer.getvalue()
+
+
+def test_it_says_that_the_store_is_away(world: World, pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise StoreError("no route")
+
+    monkeypatch.setattr(LocalStore, "entries", away)
+    answer = pages("alice").post("/audit/verify", follow=True)
+    assert "the store is away" in answer.content.decode()
