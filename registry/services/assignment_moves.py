@@ -10,9 +10,9 @@ from django.utils import timezone
 from registry.access import SYSTEM
 from registry.choices import PromotionState
 from registry.errors import RegistryError
-from registry.models import AssignmentMove, BulkMoveItem
+from registry.models import AssignmentMove
 from registry.selectors import engines
-from registry.services import assignments
+from registry.services import assignments, bulk_moves
 from registry.services.assignments import TARGET, Target, target_of
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def _advance(move: AssignmentMove) -> bool:
         if not assignments.finish_move(by, slot, move, PromotionState.DONE, "moved"):
             return False
         made = assignments.switch(by=by, slot=slot, target=target, moment=timezone.now(), reason=move.reason)
-        BulkMoveItem.objects.filter(move=move).update(made=made)
+        bulk_moves.arrived(move, made)
         return True
 
 

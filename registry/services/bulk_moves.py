@@ -17,7 +17,7 @@ from django.utils import timezone
 from registry.access import Act, Caller, require
 from registry.choices import PromotionState
 from registry.errors import Conflict, Invalid
-from registry.models import Assignment, BulkMove, BulkMoveItem, Slot, Team
+from registry.models import Assignment, AssignmentMove, BulkMove, BulkMoveItem, Slot, Team
 from registry.services import assignments, audit, bulk_plans
 from registry.services.assignments import Target
 from registry.services.bulk_plans import MOVES, REFUSED, WAITS, Filter, Running, Step, Wanted, Wants
@@ -64,6 +64,11 @@ def undo(*, by: Caller, bulk: BulkMove, reason: str, dry_run: bool = False) -> t
         team=bulk.team, wish={"undo": bulk.pk}, undoes=bulk, reason=reason or f"undo of bulk move {bulk.pk}"
     )
     return _carry_out(by, made, rows, bulk_plans.undone(bulk), dry_run)
+
+
+def arrived(move: AssignmentMove, made: Assignment) -> None:
+    """What a slot of a bulk move waited for has come: in the transaction of the switch, which is recorded."""
+    BulkMoveItem.objects.filter(move=move).update(made=made)
 
 
 def object_of(bulk: BulkMove) -> str:

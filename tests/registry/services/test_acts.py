@@ -33,7 +33,10 @@ from registry.models import (
     Assignment,
     AuditEvent,
     BaseVersion,
+    BulkMove,
+    BulkMoveItem,
     Client,
+    Freeze,
     ServingInstance,
 )
 from registry.selectors import assignments as reads
@@ -44,13 +47,16 @@ from registry.services import (
     assignment_moves,
     assignments,
     base_models,
+    bulk_moves,
     clients,
+    freezes,
     merging,
     promotions,
     sweeping,
     version_states,
 )
 from registry.services.assignments import Target
+from registry.services.bulk_plans import Filter
 from registry.storage import artifact_key, store
 from tests import make, world
 
@@ -159,14 +165,56 @@ class Acts(RuleBasedStateMachine):
             target = Target(alias.adapter, alias=alias, canary_version=canary, canary_percent=percent)
             self.assign(client, target)
 
-    def assign(self, client: int, target: Target, *, later: bool = False) -> None:
-        at = timezone.now() + timedelta(hours=1) if later else None
+    def assign(self, client: int, target: Target, *, later: bool = False, ends: bool = False) -> None:
+        hour = timedelta(hours=1)
+        at, until = timezone.now() + hour if later else None, timezone.now() + 2 * hour if ends else None
         whose = self.clients[client]
         self.act(
             lambda: assignments.assign(
-                by=self.by, client=whose, slot="default", target=target, reason="r", starts_at=at
+                by=self.by, client=whose, slot="default", target=target, reason="r", starts_at=at, ends_at=until
             )
         )
+
+    @rule(client=st.integers(0, 1), which=pick, later=st.booleans())
+    def pin_for_a_time(self, client: int, which: int, later: bool) -> None:
+        version = one(AdapterVersion, which)
+        self.assign(client, Target(version.adapter, version=version), later=later, ends=True)
+
+    @rule(which=pick, alias=st.booleans())
+    def move_all(self, which: int, alias: bool) -> None:
+        row = one(Alias if alias else AdapterVersion, which)
+        if row is not None:
+            target = Target(row.adapter, alias=row) if alias else Target(row.adapter, version=row)
+            self.act(
+                lambda: bulk_moves.assign(
+                    by=self.by, team=self.team, narrowed=Filter(), target=target, reason="all"
+                )
+            )
+
+    @rule(which=pick)
+    def take_all_back(self, which: int) -> None:
+        if self.answers:
+            at = self.answers[which % len(self.answers)][2]
+            self.act(
+                lambda: bulk_moves.restore(by=self.by, team=self.team, narrowed=Filter(), at=at, reason="back")
+            )
+
+    @rule(which=pick)
+    def undo_all(self, which: int) -> None:
+        bulk = one(BulkMove, which)
+        if bulk is not None:
+            self.act(lambda: bulk_moves.undo(by=self.by, bulk=bulk, reason="no"))
+
+    @rule()
+    def freeze(self) -> None:
+        until = timezone.now() + timedelta(hours=1)
+        self.act(lambda: freezes.freeze(by=self.by, team=self.team, reason="audit", until=until))
+
+    @rule(which=pick)
+    def lift(self, which: int) -> None:
+        row = one(Freeze, which)
+        if row is not None:
+            self.act(lambda: freezes.lift(by=self.by, freeze=row))
 
     @rule(client=st.integers(0, 1), word=st.sampled_from(["end", "rollback"]))
     def unassign(self, client: int, word: str) -> None:
@@ -255,6 +303,13 @@ class Acts(RuleBasedStateMachine):
             assert not {event.actor, event.on_behalf_of} & set(event.after.get("approved_by", []))
 
     @invariant()
+    def nothing_moves_past_a_freeze_but_back(self) -> None:
+        for event in AuditEvent.objects.filter(action="alias.move"):
+            holding = Freeze.objects.filter(created_at__lt=event.at).exclude(lifted_at__lte=event.at)
+            if holding.filter(until__gt=event.at).exists():
+                assert event.after["despite_freeze"] in holding.values_list("pk", flat=True)
+
+    @invariant()
     def assignments_never_overlap(self) -> None:
         for client in getattr(self, "clients", []):
             made = Assignment.objects.filter(slot__client=client).order_by("valid_from", "pk")
@@ -291,7 +346,8 @@ def had(client: Client, at: datetime) -> list[tuple[str, int, str]] | None:
 
 def snapshot() -> list[list[Any]]:
     """Everything that acts change, but for telemetry."""
-    models = (AdapterVersion, AdapterVersionLabel, Alias, AliasHistory, Approval, Assignment, BaseVersion)
+    models: tuple[Any, ...] = (AdapterVersion, AdapterVersionLabel, Alias, AliasHistory, Approval, Assignment)
+    models += (BaseVersion, BulkMove, BulkMoveItem, Freeze)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
