@@ -13,8 +13,9 @@ MACHINES = ("/api/", "/hf/")  # what programs call: their errors are JSON
 urlpatterns = [
     path("", include("registry.api.health")),
     path("api/", include("registry.api.urls")),
+    path("hf/", include("registry.api.hub")),
+    path("", include("registry.dashboard.urls")),  # first: it takes two of allauth's pages over
     path("accounts/", include("allauth.urls")),
-    path("", include("registry.dashboard.urls")),
 ]
 
 
