@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from email.utils import parseaddr
 from typing import Any
 
@@ -132,8 +133,16 @@ def assign(request: HttpRequest, team: str, name: str) -> str:
     adapter = addresses.adapter_of(by, Act.READ, team, request.POST.get("adapter", ""))
     target = Target(adapter, alias=aliases.one(adapter, request.POST.get("alias", "production") or "production"))
     slot = request.POST.get("slot", "").strip() or "default"
-    made = services.assign(by=by, client=client, slot=slot, target=target, reason=request.POST.get("reason", ""))
-    return f"Slot {slot} of {client.address} is answered by {adapter.address} {_from_when(made)}."
+    times = {name: _typed(request, name) for name in ("starts_at", "ends_at")}
+    reason = request.POST.get("reason", "").strip()[:2000]
+    made = services.assign(by=by, client=client, slot=slot, target=target, reason=reason, **times)
+    when = f"from {made.valid_from:%Y-%m-%d %H:%M} UTC on" if times["starts_at"] else _from_when(made)
+    return f"Slot {slot} of {client.address} is answered by {adapter.address} {when}."
+
+
+def _typed(request: HttpRequest, param: str) -> datetime | None:
+    text = request.POST.get(param, "").strip()
+    return moment_of(text, last=param == "ends_at", param=param) if text else None
 
 
 @act

@@ -8,9 +8,10 @@ from django.utils import timezone
 from registry.access import SYSTEM
 from registry.choices import PromotionState, Role
 from registry.errors import Conflict
-from registry.models import Alias, AuditEvent, Freeze, Promotion
-from registry.services import aliases, assignments, campaigns, clients, promotions, teams
+from registry.models import Alias, AuditEvent, Freeze, Job, Promotion
+from registry.services import aliases, assignments, campaigns, clients, promotions, teams, training
 from tests.make import make_engine, make_version
+from tests.registry.campaigns import RECIPE, train
 
 FREEZES = "/api/v1/freezes"
 ALIAS = "/api/v1/adapters/health/triage/aliases/production"
@@ -138,6 +139,18 @@ def test_a_campaign_promotes_nothing(world, versions, api):
     freeze(api("alice"))
     answer = api("alice").post(f"/api/v1/campaigns/{campaign.pk}/promote", {}, format="json")
     assert (answer.status_code, answer.json()["code"]) == (409, "frozen")
+
+
+def test_a_job_runs_and_its_version_waits_to_be_promoted(api, stale, tmp_path):
+    freeze(api("alice"))
+    before = Alias.objects.get().version
+    data = before.dataset_version
+    wish = training.Request(adapter=before.adapter, dataset=data, recipe=RECIPE, promote_to="production")
+    job = training.submit(by=SYSTEM, request=wish)
+    train(job, tmp_path)
+    job = Job.objects.get(pk=job.pk)
+    assert (job.state, job.training.gate_result["promotion"][:7]) == ("succeeded", "refused")
+    assert Alias.objects.get().version == before
 
 
 def test_it_lists_those_that_hold(api, versions):

@@ -59,7 +59,7 @@ def test_it_leads_to_what_happened_to_it(pages: Pages, clinic: Client) -> None:
     assert "/audit?client=health/clinic" in pages("alice").get("/clients/health/clinic").content.decode()
     page = pages("alice").get("/audit?client=health/clinic").content.decode()
     assert "slot:health/clinic/night" in page
-    assert "alias.create" not in page
+    assert "alias:health/triage@production" in page  # it follows that one
 
 
 def test_it_shows_each_version_behind_an_alias_once(world: World, pages: Pages, clinic: Client) -> None:
@@ -118,3 +118,20 @@ def test_it_is_found_by_its_label(pages: Pages, clinic: Client) -> None:
     pages("alice").post("/clients/health/clinic/describe", {"labels": "tier:gold"})
     assert len(pages("bob").get("/clients?label=tier:gold").context["rows"]) == 1
     assert len(pages("bob").get("/clients?label=tier:iron").context["rows"]) == 0
+
+
+def test_it_is_assigned_between_two_dates(pages: Pages, clinic: Client) -> None:
+    wish = {
+        "adapter": "triage",
+        "slot": "default",
+        "reason": "trial",
+        "starts_at": "2100-01-01",
+        "ends_at": "2100-01-02",
+    }
+    answer = pages("alice").post("/clients/health/clinic/assign", wish, follow=True)
+    assert "from 2100-01-01 00:00 UTC on" in answer.content.decode()
+    answers = [
+        pages("bob").get(f"/clients/health/clinic?at={at}").content.decode()
+        for at in ("2100-01-02T12:00", "2100-01-03")
+    ]
+    assert ["is assigned, unless" in answer for answer in answers] == [True, False]
