@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
-from tempfile import TemporaryFile
 from typing import Any
 
-from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
@@ -17,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
+from registry.api.archives import archived
 from registry.api.fields import Reason, Searched, person
 from registry.api.files import FromUpload, UploadView, download, received
 from registry.api.jobs import error_of
@@ -25,10 +23,8 @@ from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import AdapterVersion
 from registry.selectors import adapters as selectors
-from registry.selectors import addresses, cards, comparisons, stored, surroundings, uploads
+from registry.selectors import addresses, cards, comparisons, surroundings, uploads
 from registry.services import adapters, imports, version_states
-
-ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same version gives the same bytes
 
 
 class ImportIn(FromUpload):
@@ -228,28 +224,8 @@ class Zip(View):
     @extend_schema(responses={200: OpenApiTypes.BINARY})
     def get(self, request: Request, team: str, name: str, ref: str) -> HttpResponseBase:
         version = selectors.version(self.by, Act.READ, team, name, ref)
-        return FileResponse(
-            _packed(version),
-            as_attachment=True,
-            filename=f"{name}-{version.number}.zip",
-            headers={"ETag": f'"{version.manifest_sha256}"'},
-        )
-
-
-def _packed(version: AdapterVersion) -> Any:
-    """A PEFT folder with its model card. Stored, not deflated: weights don't shrink."""
-    files = selectors.downloadable(version)
-    spool = TemporaryFile()  # noqa: SIM115 - the response closes it
-    with zipfile.ZipFile(spool, "w", zipfile.ZIP_STORED) as archive:
-        for path_, entry in files.items():
-            info = zipfile.ZipInfo(path_, ZIP_EPOCH)
-            info.file_size = int(entry["size"])
-            with archive.open(info, "w") as out:
-                for block in stored.blocks(str(entry["sha256"])):
-                    out.write(block)
-        archive.writestr(zipfile.ZipInfo("README.md", ZIP_EPOCH), cards.card(version))
-    spool.seek(0)
-    return spool
+        files, card = selectors.downloadable(version), {"README.md": cards.card(version)}
+        return archived(files, name=f"{name}-{version.number}", digest=version.manifest_sha256, texts=card)
 
 
 class Compare(View):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
@@ -14,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.archives import zipped
+from registry.api.archives import archived
 from registry.api.files import download
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
@@ -95,12 +94,8 @@ class Zip(View):
     @extend_schema(responses={200: OpenApiTypes.BINARY})
     def get(self, request: Request, team: str, name: str, ref: str) -> HttpResponseBase:
         merged = selectors.one(self.by, Act.READ, team, name, ref)
-        body = zipped(selectors.files(merged))
-        response = StreamingHttpResponse(body, content_type="application/zip")
-        filename = f"{name}-{merged.version.number}-merged.zip"
-        response["Content-Disposition"] = f'attachment; filename="{filename}"'
-        response["ETag"] = f'"{merged.manifest_id}"'
-        return response
+        label = f"{name}-{merged.version.number}-merged"
+        return archived(selectors.files(merged), name=label, digest=str(merged.manifest_id))
 
 
 ONE = "adapters/<str:team>/<str:name>/versions/<str:ref>"

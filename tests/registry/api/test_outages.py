@@ -108,13 +108,6 @@ def test_a_full_disk_is_507(api, world, monkeypatch, settings, where):
     assert (answer.status_code, answer["Content-Type"]) == (507, PROBLEM)
 
 
-def test_a_full_disk_while_a_zip_is_packed_is_507(api, world, store, monkeypatch):
-    make_version(world.health)
-    monkeypatch.setattr("registry.api.adapter_versions.TemporaryFile", full)
-    answer = api("bob").get("/api/v1/adapters/health/triage/versions/1/archive.zip")
-    assert (answer.status_code, answer["Content-Type"]) == (507, PROBLEM)
-
-
 FILE = "/api/v1/adapters/health/triage/versions/1"
 
 
