@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from registry.access import SYSTEM
-from registry.services import aliases, assignments, clients, uploads
+from registry.services import aliases, assignments, bulk_moves, clients, freezes, uploads
 from registry.services.announced import Announced
+from registry.services.bulk_plans import Filter
 from tests.make import make_dataset_version, make_version
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -30,6 +33,8 @@ GOOD = {
     "/adapters/{team}/{name}/aliases/{alias}": {"version": 1},
     "/adapters/{team}/{name}/aliases/{alias}/approvals": {"version": 1},
     "/adapters/{team}/{name}/aliases/{alias}/protection": {"approvals_required": 1},
+    "/assignments/bulk": {"team": "health", "target": {"adapter": "health/triage", "version": 1}},
+    "/assignments/restore": {"team": "health", "at": "2020-01-01T00:00:00Z"},
     "/base-models": {"name": "b"},
     "/base-models/{base}/versions": {"source": "hf://a/b"},
     "/campaigns": {"base_model": "llama"},
@@ -38,6 +43,7 @@ GOOD = {
     "/clients/{team}/{name}/keys": {"name": "k"},
     "/datasets": {"team": "health", "name": "d", "vertical": "v"},
     "/evaluations": {"subjects": ["health/triage@1"], "datasets": ["health/triage@1"]},
+    "/freezes": {"team": "health", "reason": "r", "until": "2999-01-01T00:00:00Z"},
     "/staleness/waive": {"adapter": "health/triage", "version": 1, "reason": "r", "until": "2999-01-01T00:00:00Z"},
     "/teams": {"slug": "t", "name": "T"},
     "/teams/{team}/members": {"user": "bob@example.org", "role": "viewer"},
@@ -57,6 +63,10 @@ def full(world, store):
     client = clients.create(by=SYSTEM, team=world.health, name="triage", vertical="")
     target = assignments.Target(version.adapter, alias)
     assignments.assign(by=SYSTEM, client=client, slot="default", target=target, reason="")
+    pinned = assignments.Target(version.adapter, version=version)
+    bulk_moves.assign(by=SYSTEM, team=world.health, narrowed=Filter(), target=pinned, reason="")
+    until = timezone.now() + timedelta(hours=1)
+    freezes.lift(by=SYSTEM, freeze=freezes.freeze(by=SYSTEM, team=world.health, reason="r", until=until))
 
 
 def fields(operation):
