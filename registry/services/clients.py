@@ -12,9 +12,9 @@ from django.utils import timezone
 from registry import credentials
 from registry.access import Act, Caller, fetch, require
 from registry.errors import Conflict, Invalid
-from registry.models import Client, ClientKey, ClientLabel, Slot, Team
+from registry.models import Client, ClientKey, Slot, Team
 from registry.services import audit
-from registry.services.adapters import check_labels
+from registry.services import labels as labelling
 
 Contact = Mapping[str, str]  # name and email
 
@@ -31,13 +31,13 @@ def create(
 ) -> Client:
     """With the slot `default`, which nothing answers yet."""
     require(by, Act.ASSIGN, team)
-    check_labels(labels or {})
+    labelling.check(labels or {})
     fields = {"vertical": vertical, "description": description, "contacts": list(contacts)}
     try:
         with transaction.atomic():
             client = Client.objects.create(team=team, name=name, **fields)
             Slot.objects.create(client=client, name="default")
-            _set_labels(client, labels or {})
+            labelling.replace(client, labels or {})
             after = {**fields, "labels": dict(labels or {})}
             audit.record(by, "client.create", f"client:{client.address}", team=team, after=after)
             return client
@@ -51,7 +51,7 @@ def change(*, by: Caller, client: Client, labels: Mapping[str, str] | None = Non
     if client.builtin:
         raise Conflict(f"{client.address} is built in; it is named as it is.", code="builtin")
     if labels is not None:
-        check_labels(labels)
+        labelling.check(labels)
     fields: dict[str, Any] = {
         name: given[name] for name in ("vertical", "description", "contacts") if name in given
     }
@@ -62,18 +62,10 @@ def change(*, by: Caller, client: Client, labels: Mapping[str, str] | None = Non
         if fields:
             Client.objects.filter(pk=client.pk).update(**fields)
         if labels is not None:
-            before["labels"] = dict(client.labels.values_list("key", "value"))
+            before["labels"] = labelling.replace(client, labels)
             after["labels"] = dict(labels)
-            _set_labels(client, labels)
         audit.record(by, "client.update", f"client:{client.address}", team=client.team, before=before, after=after)
         return Client.objects.select_related("team").get(pk=client.pk)
-
-
-def _set_labels(client: Client, labels: Mapping[str, str]) -> None:
-    client.labels.all().delete()
-    ClientLabel.objects.bulk_create(
-        ClientLabel(client=client, key=key, value=value) for key, value in labels.items()
-    )
 
 
 def mint_key(*, by: Caller, client: Client, name: str, expires_at: datetime | None) -> tuple[ClientKey, str]:
