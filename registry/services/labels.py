@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from registry.errors import Invalid
 from registry.models import Adapter, AdapterVersion, Client
@@ -20,11 +21,8 @@ def check(labels: Mapping[str, str]) -> None:
         for key in labels
         if not KEY.fullmatch(key)
     ]
-    wrong += [
-        f"label {key!r} has a value of more than {LONGEST} characters"
-        for key, v in labels.items()
-        if len(v) > LONGEST
-    ]
+    too_long = [key for key, value in labels.items() if len(value) > LONGEST]
+    wrong += [f"label {key!r} has a value of more than {LONGEST} characters" for key in too_long]
     if len(labels) > MOST:
         wrong.append(f"{len(labels)} labels; {MOST} at most")
     if wrong:
@@ -34,8 +32,8 @@ def check(labels: Mapping[str, str]) -> None:
 
 def replace(owner: Adapter | AdapterVersion | Client, labels: Mapping[str, str]) -> dict[str, str]:
     """In the transaction of the act that is recorded; returns those that were there."""
-    rows = owner.labels
-    before = dict(rows.values_list("key", "value"))
+    rows: Any = owner.labels
+    before: dict[str, str] = dict(rows.values_list("key", "value"))
     rows.all().delete()
     kind, name = rows.model, rows.field.name
     rows.bulk_create(kind(**{name: owner}, key=key, value=value) for key, value in labels.items())
