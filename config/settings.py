@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from config import env
 from config.secrets import audit_keys, secret_key
@@ -66,6 +67,10 @@ INSTALLED_APPS = [
     "csp",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -147,6 +152,28 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_ADAPTER = "registry.dashboard.accounts.AccountAdapter"
 ACCOUNT_LOGOUT_ON_GET = False
+MFA_TOTP_ISSUER = "Plethora"
+MFA_TOTP_TOLERANCE = 1  # clocks of telephones
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # administrators make accounts: nobody is asked to prove an address
+SOCIALACCOUNT_ADAPTER = "registry.dashboard.accounts.SocialAccountAdapter"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = "oidc"
+OIDC_ISSUER = env.text("PLETHORA_OIDC_ISSUER").rstrip("/")
+OIDC_ORIGIN = ["://".join(urlsplit(OIDC_ISSUER)[:2])] if OIDC_ISSUER else []
+OIDC_SIGNUP_DOMAINS = env.words("PLETHORA_OIDC_SIGNUP_DOMAINS")
+OIDC_APPS = [
+    {
+        "provider_id": "sso",
+        "name": env.text("PLETHORA_OIDC_NAME", "single sign-on"),
+        "client_id": env.text("PLETHORA_OIDC_CLIENT_ID"),
+        "secret": env.text("PLETHORA_OIDC_CLIENT_SECRET"),
+        "settings": {"server_url": OIDC_ISSUER, "oauth_pkce_enabled": True},
+    }
+]
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": OIDC_APPS if OIDC_ISSUER else []}}
+# Issuers, and whatever else people let the server call, must be public and https, but for these hosts.
+OUTBOUND_ALLOWED = env.words("PLETHORA_OUTBOUND_ALLOWED")
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -172,7 +199,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "data:"],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'self'"],
-        "form-action": ["'self'"],
+        # A browser holds the redirect of a form to this too, and signing in by OIDC begins with one.
+        "form-action": ["'self'", *OIDC_ORIGIN],
         "object-src": ["'none'"],
     }
 }

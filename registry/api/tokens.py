@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.urls import path
@@ -24,6 +25,12 @@ class TokenIn(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices), allow_empty=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class RotateIn(serializers.Serializer[Any]):
+    """For how long the old token is still taken; 0: not at all."""
+
+    grace_seconds = serializers.IntegerField(min_value=0, max_value=604_800, default=3600)
 
 
 class TokenOut(Out[ApiToken]):
@@ -65,4 +72,16 @@ class OneToken(View):
         return Response(status=204)
 
 
-urlpatterns = [path("tokens", Tokens.as_view()), path("tokens/<int:id>", OneToken.as_view())]
+class RotateToken(View):
+    @extend_schema(request=RotateIn, responses={201: TokenShown})
+    def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the word of the address
+        grace = timedelta(seconds=self.parse(RotateIn)["grace_seconds"])
+        token, text = services.rotate(by=self.by, token_id=id, grace=grace)
+        return self.one({**TokenOut(token).data, "token": text}, 201)
+
+
+urlpatterns = [
+    path("tokens", Tokens.as_view()),
+    path("tokens/<int:id>", OneToken.as_view()),
+    path("tokens/<int:id>/rotate", RotateToken.as_view()),
+]

@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 NOUNS = [
     "teams",
     "tokens",
+    "federation",
     "uploads",
     "base_models",
     "datasets",

@@ -16,6 +16,7 @@ from registry.dashboard import (
     lineage,
     overview,
     serving,
+    sessions,
 )
 
 urlpatterns = [
@@ -33,6 +34,7 @@ urlpatterns = [
         datasets,
         campaigns,
         serving,
+        sessions,
         audit,
     )
     for url in noun.urlpatterns

@@ -7,42 +7,75 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('registry', '0003_usage'),
+        ("registry", "0003_usage"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='TrustedIssuer',
+            name="TrustedIssuer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('issuer', models.CharField(max_length=500)),
-                ('audience', models.CharField(max_length=200)),
-                ('subject', models.CharField(max_length=300)),
-                ('scopes', models.JSONField(default=list)),
-                ('lifetime_seconds', models.PositiveIntegerField()),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trusted_issuers', to=settings.AUTH_USER_MODEL)),
-                ('team', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trusted_issuers', to='registry.team')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("issuer", models.CharField(max_length=500)),
+                ("audience", models.CharField(max_length=200)),
+                ("subject", models.CharField(max_length=300)),
+                ("scopes", models.JSONField(default=list)),
+                ("lifetime_seconds", models.PositiveIntegerField()),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="trusted_issuers",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="trusted_issuers",
+                        to="registry.team",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'trusted issuer',
+                "verbose_name": "trusted issuer",
             },
         ),
         migrations.CreateModel(
-            name='TokenExchange',
+            name="TokenExchange",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('digest', registry.models.fields.DigestField(max_length=64, unique=True)),
-                ('subject', models.CharField(max_length=300)),
-                ('token', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='exchange', to='registry.apitoken')),
-                ('trusted_issuer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='exchanges', to='registry.trustedissuer')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("digest", registry.models.fields.DigestField(max_length=64, unique=True)),
+                ("subject", models.CharField(max_length=300)),
+                (
+                    "token",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="exchange",
+                        to="registry.apitoken",
+                    ),
+                ),
+                (
+                    "trusted_issuer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="exchanges",
+                        to="registry.trustedissuer",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
     ]

@@ -1,16 +1,20 @@
-"""How an installation gets its first people."""
+"""How an installation gets its people, and how they come in."""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
 
+from allauth.socialaccount.models import SocialAccount
+from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.db import transaction
 
-from registry.access import SYSTEM, Caller
+from registry.access import SYSTEM, Caller, require_administrator
 from registry.choices import Scope
-from registry.errors import Conflict
+from registry.errors import Conflict, Forbidden, NotFound
 from registry.models import Team, User
+from registry.selectors import credentials as known
 from registry.services import audit, teams, tokens
 
 
@@ -46,3 +50,67 @@ def bootstrap(*, email: str, team: str, name: str) -> Bootstrapped:
             by=Caller(user=user), team=row, name="bootstrap", scopes=Scope.values, expires_at=None
         )
     return Bootstrapped(user, row, password, text)
+
+
+def link(*, by: Caller, email: str, provider: str, uid: str) -> SocialAccount:
+    """Who signs in at the OIDC provider is the person with that e-mail, which the provider must have verified.
+
+    A stranger is refused, unless `OIDC_SIGNUP_DOMAINS` lets everybody of its mail domain in: without a team, until
+    an owner adds it to one.
+    """
+    if not email:
+        raise Forbidden("The provider didn't say that it verified your e-mail.", code="unverified_email")
+    if by.user is not None and by.user.email != email.lower():
+        raise Forbidden(f"{email} is not your address here; sign out first.", code="other_email")
+    with transaction.atomic():
+        user = User.objects.filter(email=email.lower()).first() or _joined(email.lower())
+        account = SocialAccount.objects.create(user=user, provider=provider, uid=uid)
+        by = Caller(user=user)
+        audit.record(by, "user.link", f"user:{user.email}", after={"provider": provider, "subject": uid})
+    return account
+
+
+def _joined(email: str) -> User:
+    if email.rpartition("@")[2] not in (domain.lower() for domain in settings.OIDC_SIGNUP_DOMAINS):
+        raise Forbidden(f"{email} has no account here; ask an owner of your team.", code="no_account")
+    user = User.objects.create_user(email)
+    audit.record(SYSTEM, "user.create", f"user:{user.email}", after={"administrator": False})
+    return user
+
+
+def noted(*, by: Caller, change: str) -> None:
+    """What somebody changed of the own account (`totp_activated`, `password_changed`), which allauth has done."""
+    if by.user is not None:
+        with transaction.atomic():
+            audit.record(by, f"user.{change}", f"user:{by.user.email}")
+
+
+def sign_out(*, by: Caller, user: User) -> int:
+    """End every session of a person: one's own, or by an administrator. Returns how many; holds at once."""
+    if by.user != user:
+        require_administrator(by)
+    with transaction.atomic():
+        sessions = list(UserSession.objects.filter(user=user))
+        for session in sessions:
+            session.end()
+        audit.record(by, "user.sign_out", f"user:{user.email}", after={"sessions": len(sessions)})
+    return len(sessions)
+
+
+def set_active(*, by: Caller, email: str, active: bool) -> User:
+    """Close an account or open it again; a closed one's sessions and tokens are refused at once."""
+    require_administrator(by)
+    with transaction.atomic():
+        user = User.objects.filter(email=email.lower()).first()
+        if user is None:
+            raise NotFound(f"Nobody here has the address {email}.", param="user")
+        if by.person == user and not active:
+            raise Conflict("You can't close your own account; another administrator can.", code="own_account")
+        if User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
+            word = "user.reopen" if active else "user.close"
+            audit.record(by, word, f"user:{user.email}", before={"active": not active}, after={"active": active})
+            user.refresh_from_db()
+        if not active:
+            sign_out(by=by, user=user)
+    known.forget()
+    return user

@@ -1,4 +1,4 @@
-"""API tokens: minted, shown once, used, revoked."""
+"""API tokens: minted, shown once, used, rotated, revoked."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from django.utils import timezone
 
 from registry import credentials
 from registry.access import Act, Caller, fetch, require
-from registry.errors import Forbidden, Invalid
-from registry.models import ApiToken, Team
+from registry.errors import Conflict, Forbidden, Invalid
+from registry.models import ApiToken, Team, User
 from registry.selectors import credentials as known
 from registry.services import audit
 
 LONGEST = timedelta(days=365)
+LONGEST_GRACE = timedelta(days=7)
 
 
 def mint(
@@ -27,16 +28,32 @@ def mint(
     _check(by, scopes, expires_at)
     if by.person is None:
         raise Forbidden("A token is minted by a person.")
+    until = expires_at or timezone.now() + LONGEST
+    return _made(by, team, owner=by.person, name=name, scopes=scopes, expires_at=until)
+
+
+def lend(
+    *, by: Caller, team: Team, owner: User, name: str, scopes: Sequence[str], expires_at: datetime
+) -> tuple[ApiToken, str]:
+    """A short-lived token that the system makes, on behalf of whom a trusted issuer vouched for."""
+    if not by.system:
+        raise Forbidden("Only the system lends tokens; mint one.")
+    return _made(by, team, owner=owner, name=name, scopes=scopes, expires_at=expires_at)
+
+
+def _made(
+    by: Caller, team: Team, *, owner: User, name: str, scopes: Sequence[str], expires_at: datetime
+) -> tuple[ApiToken, str]:
     made = credentials.make("plt")
     with transaction.atomic():
         token = ApiToken.objects.create(
             team=team,
-            owner=by.person,
+            owner=owner,
             name=name,
             prefix=made.prefix,
             sha256=made.sha256,
             scopes=sorted(set(scopes)),
-            expires_at=expires_at or timezone.now() + LONGEST,
+            expires_at=expires_at,
         )
         audit.record(
             by, "token.create", f"token:{token.prefix}", team=team, after={"name": name, "scopes": token.scopes}
@@ -64,6 +81,37 @@ def revoke(*, by: Caller, token_id: str) -> None:
         if ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
             audit.record(by, "token.revoke", f"token:{token.prefix}", team=token.team)
     known.forget()
+
+
+def rotate(*, by: Caller, token_id: str, grace: timedelta) -> tuple[ApiToken, str]:
+    """A new token in the place of one, good for as long as that was; the old one ends after the grace.
+
+    It belongs to whoever rotates, as if minted: nobody gets hold of another person's rights.
+    """
+    if not timedelta(0) <= grace <= LONGEST_GRACE:
+        message = "grace_seconds lies between 0 and 604800 (7 days)."
+        raise Invalid(message, param="grace_seconds", errors=[_error("grace_seconds", "out_of_range", message)])
+    with transaction.atomic():
+        old = fetch(by, Act.ADMIN, ApiToken.objects.select_related("team"), pk=token_id)
+        now = timezone.now()
+        until, lived = _end(old), _end(old) - old.created_at
+        if hasattr(old, "exchange"):
+            raise Conflict("It came of a CI job's JWT and is not renewed; exchange another one.", code="federated")
+        end = {"expires_at": min(until, now + grace)} if grace else {"revoked_at": now}
+        living = ApiToken.objects.filter(pk=old.pk, revoked_at__isnull=True, expires_at=old.expires_at)
+        if until <= now or not living.update(**end):
+            raise Conflict("It was revoked, rotated or has expired; mint another one.", code="ended")
+        new, text = mint(
+            by=by, team=old.team, name=old.name, scopes=old.scopes, expires_at=timezone.now() + min(lived, LONGEST)
+        )
+        after = {"successor": new.prefix, "grace_seconds": int(grace.total_seconds())}
+        audit.record(by, "token.rotate", f"token:{old.prefix}", team=old.team, after=after)
+    known.forget()
+    return new, text
+
+
+def _end(token: ApiToken) -> datetime:
+    return token.expires_at or token.created_at + LONGEST
 
 
 def touch(token: ApiToken) -> None:

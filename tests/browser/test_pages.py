@@ -19,7 +19,7 @@ PAGES = (
     "/jobs", "/jobs/{running}", "/jobs/{failed}", "/jobs/{queued}",
     "/jobs/{checking}", "/jobs/{evaluating}", "/jobs/{judged}", "/lineage", "/lineage?only_stale=1",
     "/lineage?node=adapter:{adapter}@2&depth=2", "/clients", "/clients/atelier/marlow-stores?at=2100-01-01",
-    "/adapters/atelier/contract-clauses", "/accounts/email/", "/accounts/password/change/",
+    "/adapters/atelier/contract-clauses", "/account", "/accounts/2fa/", "/accounts/password/change/",
     "/base-models", "/base-models/llama-3-8b", "/datasets", "/datasets/atelier/retail-notes",
     "/datasets/atelier/odd-rows", "/datasets/atelier/broken-rows",
     "/datasets/atelier/two-versions?version=2&against=1", "/campaigns", "/campaigns/{campaign}",

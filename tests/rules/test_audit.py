@@ -12,8 +12,8 @@ WRITES = {"create", "update", "delete", "bulk_create", "get_or_create", "update_
 # Ticks, heartbeats, metrics, receipts and what they add up to, last used, idempotency: they say how things are,
 # nobody did them.
 TELEMETRY = {"idempotency", "receipts", "serving", "usage", "workers"}
-# They write for a service that records: bytes and numbers have no meaning of their own, an approval that is used up
-# stands in the event of the move, and labels in that of what bears them.
+# They write for a service that records: bytes and numbers have no meaning of their own, an approval that was used
+# stands in the event of the move, labels in that of what bears them.
 PARTS = {"artifacts", "numbers", "audit", "destruction", "labels", "protection"}
 
 MODULES = sorted(p for p in SERVICES.rglob("*.py") if p.stem not in TELEMETRY | PARTS | {"__init__"})
