@@ -188,8 +188,16 @@ def test_it_prints_no_colour_and_no_spinner_on_a_pipe(plethora, jobs):
     assert "\x1b" not in watched.stdout + watched.stderr
 
 
+# Tests that run in the background of a shell ignore SIGINT, and so does what they start until it says otherwise.
+HEEDING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("client", run_name="__main__")
+"""
+
+
 def test_it_detaches_at_ctrl_c(site, jobs, tmp_path):
-    command = [sys.executable, "-m", "client", "job", "watch", jobs["queued"]]
+    command = [sys.executable, "-c", HEEDING, "job", "watch", jobs["queued"]]
     url = f"http://127.0.0.1:{site.port}"
     env = {**site.env, "PLETHORA_URL": url, "PLETHORA_TOKEN": site.seed["token"], "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
