@@ -135,6 +135,14 @@ class PromotionState(TextChoices):
     FAILED = "failed"
 
 
+class DeliveryState(TextChoices):
+    """Of what is told to a webhook; failed is what was tried for days."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
 class CampaignState(TextChoices):
     DRAFT = "draft"
     RUNNING = "running"

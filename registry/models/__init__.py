@@ -29,6 +29,7 @@ from registry.models.tokens import ApiToken
 from registry.models.uploads import Upload, UploadFile
 from registry.models.usage import Receipt, UsageHour
 from registry.models.users import User
+from registry.models.webhooks import WebhookDelivery, WebhookEndpoint
 from registry.models.workers import Worker
 
 __all__ = [
@@ -83,5 +84,7 @@ __all__ = [
     "UsageHour",
     "User",
     "Waiver",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "Worker",
 ]
