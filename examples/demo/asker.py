@@ -28,7 +28,7 @@ class Asked:
 
 
 class Asker:
-    """A thread that asks as each client in turn, with the patience of a good client: 30 s for an address."""
+    """A thread that asks as each client in turn, with the patience of a good client: `--patience`, 30 s."""
 
     def __init__(self, story: Story) -> None:
         self._story = story

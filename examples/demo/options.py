@@ -27,6 +27,7 @@ class Options:
     stop: bool  # only end what runs
     port: int
     serving_port: int
+    patience: float  # seconds for which a client asks again after a refused connection or a 503
 
     @property
     def url(self) -> str:
@@ -72,6 +73,9 @@ def parse(words: list[str] | None = None) -> Options:
     parser.add_argument("--base", type=_folder, help="a folder with a causal LM")
     parser.add_argument("--base-update", type=_folder, help="its next version")
     parser.add_argument("--home", type=Path, default=ROOT / "var" / "demo", help="where its state lives")
+    parser.add_argument(
+        "--patience", type=float, default=30.0, help="seconds that clients wait out a killed engine"
+    )
     told = parser.parse_args(words)
     given = [told.data, told.base, told.base_update]
     if any(given) and not all(given):
@@ -88,6 +92,7 @@ def parse(words: list[str] | None = None) -> Options:
         stop=told.stop,
         port=int(os.environ.get("PLETHORA_PORT") or 8000),
         serving_port=int(os.environ.get("PLETHORA_SERVING_PORT") or 8001),
+        patience=told.patience,
     )
 
 

@@ -67,7 +67,7 @@ class Story:
     moments: list[Moment] = field(default_factory=list)
 
     def chat(self, key: str) -> Chat:
-        return Chat(self.options.serving_url, key)
+        return Chat(self.options.serving_url, key, patience=self.options.patience)
 
     def remember(self, name: str) -> Moment:
         """Ask each client's question now, and keep who answered."""
