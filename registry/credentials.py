@@ -1,12 +1,19 @@
-"""Credentials: made once, shown once, stored as an id and a SHA-256, compared in constant time."""
+"""Credentials: made once, shown once, stored as an id and a SHA-256, compared in constant time.
+
+What is needed again itself, since messages are signed with it, is stored sealed with the installation's key.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 ALPHABET = string.ascii_letters + string.digits
 
@@ -41,3 +48,30 @@ def hashed(secret: str) -> str:
 
 def matches(secret: str, sha256: str) -> bool:
     return hmac.compare_digest(hashed(secret), sha256)
+
+
+def signing_secret() -> str:
+    """`whsec_` and 32 random bytes in base64, as Standard Webhooks writes it."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def seal(text: str, keys: Sequence[str]) -> str:
+    """`text`, readable only with the first of `keys`."""
+    return _box(keys).encrypt(text.encode()).decode()
+
+
+def unseal(sealed: str, keys: Sequence[str]) -> str | None:
+    """What was sealed with one of `keys`; None where that key is gone."""
+    try:
+        return _box(keys).decrypt(sealed.encode()).decode()
+    except InvalidToken:
+        return None
+
+
+def _box(keys: Sequence[str]) -> MultiFernet:
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(_derived(key))) for key in keys])
+
+
+def _derived(key: str) -> bytes:
+    """The installation's key signs sessions too: what seals is another one, made of it."""
+    return hmac.new(key.encode(), b"plethora sealed credentials", hashlib.sha256).digest()

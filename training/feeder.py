@@ -23,6 +23,7 @@ from registry.services import (
     assignment_moves,
     audit,
     campaign_steps,
+    deliveries,
     destruction,
     idempotency,
     jobs,
@@ -30,6 +31,7 @@ from registry.services import (
     receipts,
     upkeep,
     usage,
+    webhooks,
     workers,
 )
 from training import cache, forked, runner, tasks
@@ -80,6 +82,27 @@ def tick() -> None:
     workers.tick(name=WORKER, devices=settings.DEVICES)
 
 
+class Aside:
+    """Runs `act` in a thread of its own, one at a time: what waits for others' machines holds up nothing here."""
+
+    def __init__(self, act: Callable[[], object], due: Callable[[], bool]) -> None:
+        self.act, self.due = act, due
+        self.thread: threading.Thread | None = None
+
+    def __call__(self) -> None:
+        if (self.thread is None or not self.thread.is_alive()) and self.due():
+            self.thread = threading.Thread(target=self._run, daemon=True, name=self.act.__name__)
+            self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.act()
+        except Exception:  # the next second tries again
+            log.exception("feeder: %s", self.act.__name__)
+        finally:
+            connection.close()
+
+
 def destroy() -> None:
     """What a withdrawal promised, and a store that was away or a kill prevented."""
     destruction.carry_out(destruction.remaining())
@@ -107,9 +130,12 @@ PARTS: list[Callable[[], object]] = [
     campaign_steps.advance,
     audit.seal,
     usage.count,
+    Aside(deliveries.deliver, lambda: deliveries.due().exists()),
     Hourly(anchors.anchor),
     Hourly(receipts.forget),
     Hourly(idempotency.expire),
+    Hourly(deliveries.forget),
+    Hourly(webhooks.reseal),
     Hourly(forget_scratch),
     Hourly(destroy),
     Hourly(upkeep.start_due),

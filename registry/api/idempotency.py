@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from registry.errors import Conflict, Invalid
 from registry.services import idempotency
 
-SECRETS = ("token", "key", "password")
+SECRETS = ("token", "key", "password", "secret")
 HEADER = "Idempotency-Key"
 LONGEST_CALLER = 100
 

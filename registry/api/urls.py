@@ -29,6 +29,7 @@ NOUNS = [
     "storage",
     "receipts",
     "usage",
+    "webhooks",
 ]
 
 urlpatterns = [

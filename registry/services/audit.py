@@ -24,6 +24,7 @@ from registry.access import Caller
 from registry.errors import Unavailable
 from registry.models import AuditEvent, AuditHead, AuditSeal, Team
 from registry.selectors import anchors
+from registry.services import outgoing
 from registry.storage import StoreError
 
 GENESIS = "0" * 64
@@ -40,10 +41,10 @@ def record(
     reason: str = "",
     at: datetime | None = None,
 ) -> AuditEvent:
-    """One event; call it inside the transaction of the change (invariant 6)."""
+    """One event, and what is told of it; call it inside the transaction of the change (invariant 6)."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{action} must be recorded in the transaction of its change")
-    return AuditEvent.objects.create(
+    event = AuditEvent.objects.create(
         at=at or timezone.now(),
         actor=by.name,
         on_behalf_of=by.on_behalf_of,
@@ -56,6 +57,8 @@ def record(
         after=after,
         reason=reason,
     )
+    outgoing.tell(event)
+    return event
 
 
 def body_of(event: AuditEvent) -> dict[str, Any]:

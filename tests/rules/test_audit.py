@@ -9,12 +9,12 @@ import pytest
 
 SERVICES = Path(__file__).resolve().parents[2] / "registry" / "services"
 WRITES = {"create", "update", "delete", "bulk_create", "get_or_create", "update_or_create", "save"}
-# Ticks, heartbeats, metrics, receipts and what they add up to, last used, idempotency: they say how things are,
-# nobody did them.
-TELEMETRY = {"idempotency", "receipts", "serving", "usage", "workers"}
+# Ticks, heartbeats, metrics, receipts and what they add up to, last used, idempotency, what was sent to webhooks:
+# they say how things are, nobody did them.
+TELEMETRY = {"deliveries", "idempotency", "receipts", "serving", "usage", "workers"}
 # They write for a service that records: bytes and numbers have no meaning of their own, an approval that was used
-# stands in the event of the move, labels in that of what bears them.
-PARTS = {"artifacts", "numbers", "audit", "destruction", "labels", "protection"}
+# stands in the event of the move, labels in that of what bears them; what is told of an event is made of it.
+PARTS = {"artifacts", "numbers", "audit", "destruction", "labels", "outgoing", "protection"}
 
 MODULES = sorted(p for p in SERVICES.rglob("*.py") if p.stem not in TELEMETRY | PARTS | {"__init__"})
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from registry.access import SYSTEM
-from registry.services import aliases, assignments, bulk_moves, clients, freezes, uploads
+from registry.services import aliases, assignments, bulk_moves, clients, freezes, uploads, webhooks
 from registry.services.announced import Announced
 from registry.services.bulk_plans import Filter
 from tests.make import make_dataset_version, make_version
@@ -57,6 +57,7 @@ GOOD = {
     "/teams/{team}/members": {"user": "bob@example.org", "role": "viewer"},
     "/tokens": {"team": "health", "name": "t", "scopes": ["read"]},
     "/uploads": {"team": "health", "files": [{"path": "p", "size": 1, "sha256": "a" * 64}]},
+    "/webhooks": {"team": "health", "url": "https://a.example", "events": ["*"]},
     "/training-jobs": {"adapter": "health/triage", "dataset": "health/triage@1"},
 }
 
@@ -64,6 +65,7 @@ GOOD = {
 @pytest.fixture
 def full(world, store):
     """Something at every address."""
+    webhooks.create(by=SYSTEM, team=world.health, url="https://a.example", events=["*"])
     version = make_version(world.health)
     make_dataset_version(world.health, "triage")
     alias = aliases.move(by=SYSTEM, adapter=version.adapter, name="production", version=version, reason="")

@@ -1,0 +1,31 @@
+"""A team's webhooks and what they were sent. Owners see them: some receivers take an address for a key."""
+
+from __future__ import annotations
+
+from django.db.models import Count, Q, QuerySet
+
+from registry.access import Act, Caller, fetch, require_scope, teams, visible
+from registry.choices import DeliveryState
+from registry.models import WebhookDelivery, WebhookEndpoint
+
+WAITING = Count("deliveries", filter=Q(deliveries__state=DeliveryState.PENDING))
+
+
+def listing(by: Caller, *, team: str = "") -> QuerySet[WebhookEndpoint]:
+    """A person sees those of the teams it owns, a token needs `admin`."""
+    require_scope(by, Act.ADMIN)
+    rows = visible(by, WebhookEndpoint.objects.select_related("team"))
+    rows = rows if by.token is not None or by.system else rows.filter(team__in=teams(by, Act.ADMIN))
+    return rows.filter(team__slug=team) if team else rows
+
+
+def one(by: Caller, webhook_id: int | str) -> WebhookEndpoint:
+    return fetch(by, Act.ADMIN, WebhookEndpoint.objects.select_related("team"), pk=webhook_id)
+
+
+def deliveries(
+    by: Caller, webhook_id: int | str, *, state: str = "", event: str = ""
+) -> QuerySet[WebhookDelivery]:
+    rows = WebhookDelivery.objects.filter(endpoint=one(by, webhook_id))
+    exact = {"state": state, "event": event}
+    return rows.filter(**{column: value for column, value in exact.items() if value})
