@@ -83,6 +83,9 @@ def _nf4(linear: nn.Linear, dtype: torch.dtype) -> nn.Linear:
         quant_type="nf4",
         device="meta",
     )
+    # Where a CPU has AVX512-BF16, bitsandbytes would repack the weight in place at the first evaluation, round its
+    # scales to bfloat16, and fail on a row that is no multiple of 64: a frozen base has to stay what it is.
+    quantized.support_avx512bf16_for_cpu = False
     quantized.weight = Params4bit(
         linear.weight.data.to(dtype),
         requires_grad=False,

@@ -49,6 +49,19 @@ def test_a_fresh_lora_layer_answers_as_the_quantized_base():
     assert distance(logits(model), base) < 0.02
 
 
+@pytest.mark.parametrize("sizes", [WIDE, {"hidden_size": 32, "intermediate_size": 96}], ids=["wide", "narrow"])
+def test_evaluating_changes_no_byte_of_the_weight_whatever_the_cpu(sizes, monkeypatch):
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    model = make_llama(**sizes)
+    quantize_nf4(model, linear_names(model))
+    layer = model.get_submodule(UP)
+    before, dense = layer.weight.data.clone(), dense_weight(layer, torch.float32)
+    with torch.no_grad():
+        model.eval()(IDS)
+    assert torch.equal(layer.weight.data, before)
+    assert torch.equal(dense_weight(layer, torch.float32), dense)
+
+
 def test_it_trains_over_four_bits_as_over_the_same_weights_dense():
     torch.manual_seed(0)
     layer = make_quantized().get_submodule(UP)
