@@ -31,7 +31,6 @@ class Record:
     def __init__(self, spool: Spool) -> None:
         self.request = uuid.uuid4().hex
         self._spool = spool
-        self._admitted = datetime.now(UTC)
         self._begun = time.monotonic()
         self._written = False
 
@@ -49,7 +48,7 @@ class Record:
         line = {
             "request": self.request,
             "at": datetime.now(UTC).isoformat(),
-            "admitted_at": self._admitted.isoformat(),
+            "admitted_at": admission.at.isoformat(),
             "client": admission.client,
             "slot": admission.slot,
             "assignment": admission.assignment,
@@ -70,7 +69,7 @@ class Record:
         self._written = True
 
 
-def whole(reply: Reply, record: Record, admission: Admission, headers: Mapping[str, str]) -> Response:
+def whole(reply: Reply, record: Record, headers: Mapping[str, str]) -> Response:
     """An answer that came in one piece; refusals of the engine pass through with their Retry-After."""
     response = reply.response
     if response.status_code != httpx.codes.OK:
@@ -79,8 +78,8 @@ def whole(reply: Reply, record: Record, admission: Admission, headers: Mapping[s
             kept["Retry-After"] = response.headers["Retry-After"]
         return Response(response.content, response.status_code, kept, "application/json")
     body = response.json()
-    body["model"] = admission.address
-    record.write(admission, tokens_used(body.get("usage")), "completed")
+    body["model"] = reply.admission.address
+    record.write(reply.admission, tokens_used(body.get("usage")), "completed")
     return JSONResponse(body, headers=dict(headers))
 
 
@@ -91,7 +90,6 @@ class Relay(StreamingResponse):
         self,
         reply: Reply,
         record: Record,
-        admission: Admission,
         *,
         headers: Mapping[str, str],
         show_usage: bool,
@@ -100,7 +98,7 @@ class Relay(StreamingResponse):
         super().__init__(self._events(), headers=dict(headers), media_type="text/event-stream")
         self._reply = reply
         self._record = record
-        self._admission = admission
+        self._admission = reply.admission
         self._show_usage = show_usage
         self._in_every_chunk = every
         self._usage: Any = None

@@ -1,6 +1,6 @@
 """The public chat API: key -> assignment -> version -> engine, and a receipt for each answer.
 
-    read the body -> admit (once) -> ask an engine -> spool the receipt -> the last byte to the caller
+    read the body -> admit -> ask an engine -> spool the receipt -> the last byte to the caller
 
 One process, no torch. The database is asked by selectors in a few threads; the answers stream by on one loop.
 """
@@ -30,12 +30,12 @@ from serving import routing
 from serving.answers import Record, Relay, whole
 from serving.auth import identify
 from serving.receipts import Ingester, Spool
-from serving.schemas import REQUEST_HEADER, error_body, read_question
+from serving.schemas import REQUEST_HEADER, Admission, error_body, read_question
 from serving.upstream import LIMITS, TIMEOUT, Engines
 
 MOST_BODY_BYTES = 16 << 20
 DATABASE_THREADS = 8
-REVOKED_WITHIN = 0.5  # seconds; a body may take longer, and the key is asked for again then
+REVOKED_WITHIN = 0.5  # seconds; a body or an engine may take longer, and the key is asked for again then
 HUNG_UP = 499  # nginx's number for a caller that didn't wait
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -124,24 +124,27 @@ async def complete(request: Request) -> Response:
     record = Record(gateway.spool)
     request_id = _request_id(request)[REQUEST_HEADER]
     # Before the body is read: a stranger's megabytes cost nothing.
-    authorization, begun = request.headers.get("Authorization", ""), time.monotonic()
+    authorization, known = request.headers.get("Authorization", ""), time.monotonic()
     asker = await gateway.read(identify, authorization)
     question = read_question(await _body(request))
-    if time.monotonic() - begun > REVOKED_WITHIN:
-        asker = await gateway.read(identify, authorization)
     share_key = question.user or request.headers.get(REQUEST_HEADER) or record.request
-    admission = await gateway.read(routing.admit, asker, question.model, share_key)
-    asked = gateway.engines.ask(request.url.path, question, admission, request_id)
+
+    async def admit() -> Admission:
+        nonlocal asker, known
+        if time.monotonic() - known > REVOKED_WITHIN:
+            known, asker = time.monotonic(), await gateway.read(identify, authorization)
+        return await gateway.read(routing.admit, asker, question.model, share_key)
+
+    asked = gateway.engines.ask(request.url.path, question, admit, request_id)
     reply = await _unless_hung_up(request, asked)
     if reply is None:
         return Response(status_code=HUNG_UP)
-    headers = record.headers(admission) | {REQUEST_HEADER: request_id}
+    headers = record.headers(reply.admission) | {REQUEST_HEADER: request_id}
     if reply.lines is None:
-        return whole(reply, record, admission, headers)
+        return whole(reply, record, headers)
     return Relay(
         reply,
         record,
-        admission,
         headers=headers,
         show_usage=question.include_usage,
         every=question.usage_in_chunks,

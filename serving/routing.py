@@ -37,7 +37,7 @@ def request_id(given: str) -> str:
 
 
 def admit(asker: Asker, model: str, share_key: str) -> Admission:
-    """Resolve a request, once. `share_key` decides on which side of a canary it falls."""
+    """Resolve a request. `share_key` decides on which side of a canary it falls."""
     if asker.token is not None:
         return _by_address(asker.client, asker.token, model)
     return _by_assignment(asker.client, model, share_key)

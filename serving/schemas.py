@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from registry.errors import Malformed, RegistryError
@@ -18,9 +19,10 @@ DEFAULT_SLOT = "default"
 
 @dataclass(frozen=True)
 class Admission:
-    """What a request was resolved to, once; whatever moves later, it ends on this.
+    """What a request was resolved to; from an engine's first word on it ends on this, whatever moves later.
 
     `engine_model` is the immutable name under which engines know the version; `version` is None for a bare base.
+    `at` comes after the reading: what was read held at a moment before it, never only after it.
     """
 
     client: int
@@ -32,6 +34,7 @@ class Admission:
     address: str
     digest: str
     engine_model: str
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -188,6 +189,21 @@ def test_it_holds_a_request_and_then_says_that_no_engine_has_the_version(site):
     assert error_of(answer) == (503, "adapter_not_loaded")
     assert answer.headers["Retry-After"]
     assert 9 < time.monotonic() - begun < 13
+
+
+def test_a_request_that_waits_follows_its_clients_move(site, engine):
+    key = new_client(site, "waiter")["key"]
+    assign(site, "waiter", "broken")
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(site.chat, key)
+        assert not eventually(held.done, 1)
+        asked = assign(site, "waiter", "triage")
+        answer = held.result()
+    assert (answer.status_code, answer.headers["X-Plethora-Adapter"]) == (200, "health/triage@1")
+    assert eventually(lambda: site.receipts("health/waiter"), 3)
+    receipt = site.receipts("health/waiter")[0]
+    assert (receipt["address"], receipt["assignment"]) == ("health/triage@1", asked["id"])
+    assert receipt["admitted_at"] >= asked["valid_from"]
 
 
 def test_it_says_in_the_stream_when_the_engine_breaks_off(site, engine):
