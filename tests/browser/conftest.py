@@ -8,15 +8,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from config.homes import free_port
+from tests import oidc
 from tests.config.waiting import ROOT, eventually
 from tests.template import copy_into
 
@@ -26,6 +28,8 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 
+LOOKS = "https://cdn.jsdelivr.net/npm/@picocss/pico@2/css/pico.min.css"  # of the OIDC provider's page
+
 
 @dataclass
 class Site:
@@ -33,6 +37,7 @@ class Site:
     home: Path
     env: dict[str, str]
     seed: dict[str, Any]
+    issuer: str
 
     def tell(self, code: str) -> None:
         """Run `code` as the site's own Django: another process than the test's has another database."""
@@ -51,14 +56,23 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """`manage.py web` in a home of its own."""
+def issuer() -> Iterator[str]:
+    with oidc.provider() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, issuer: str) -> Iterator[Site]:
+    """`manage.py web` in a home of its own, which lets people in by an OIDC provider too."""
     home, port = tmp_path_factory.mktemp("site"), free_port()
     env = {
         **os.environ,
         "PLETHORA_HOME": str(home),
         "PLETHORA_PORT": str(port),
         "PLETHORA_WEB_WORKERS": "1",
+        "PLETHORA_OIDC_ISSUER": issuer,
+        "PLETHORA_OIDC_CLIENT_ID": "plethora",
+        "PLETHORA_OIDC_CLIENT_SECRET": "s",
         "PYTHONPATH": str(ROOT),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PYTHONWARNINGS": "ignore",
@@ -75,7 +89,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     url = f"http://127.0.0.1:{port}"
     try:
         assert eventually(lambda: _answers(url), 40), (home / "web.log").read_text()
-        yield Site(url, home, env, seed)
+        yield Site(url, home, env, seed, issuer)
     finally:
         web.communicate(timeout=20)  # closes its stdin, at which it ends
 
@@ -102,10 +116,29 @@ def signed_in(browser: Any, site: Site, tmp_path_factory: pytest.TempPathFactory
 
 def sign_in(page: Any, site: Site) -> None:
     page.goto("/")
-    page.get_by_label("E-mail").fill(site.seed["email"])
-    page.get_by_label("Password").fill(site.seed["password"])
-    page.get_by_role("button", name="Sign in").click()
+    give_password(page, site, site.seed["email"])
     page.wait_for_url(f"{site.url}/")
+
+
+def give_password(page: Any, site: Site, email: str) -> None:
+    """Everybody of the seed has the same."""
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(site.seed["password"])
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def looks_finished(page: Any) -> None:
+    """Axe finds nothing in light and in dark, and nothing makes a phone scroll sideways."""
+    # The theme is CSS alone: in the dark, colours are all that can be wrong, and the page need not load again.
+    for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page, options=rules)
+        assert found.violations_count == 0, found.generate_report()
+    before = page.viewport_size
+    page.set_viewport_size({"width": 390, "height": 844})
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0, f"{page.url} scrolls sideways by {overflow} px"
+    page.set_viewport_size(before)
 
 
 def strict(page: Any, site: Site) -> list[str]:
@@ -113,8 +146,27 @@ def strict(page: Any, site: Site) -> list[str]:
     faults: list[str] = []
     page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda r: None if r.url.startswith((site.url, "data:")) else faults.append(r.url))
+    own = (site.url, site.issuer, "data:", LOOKS)
+    page.on("request", lambda r: None if r.url.startswith(own) else faults.append(r.url))
     return faults
+
+
+@pytest.fixture
+def visitor(browser: Any, site: Site) -> Iterator[Callable[[], Any]]:
+    """Pages of people who aren't signed in yet, each in a browser of its own; as strict as `page`."""
+    contexts, faults = [], []
+
+    def come() -> Any:
+        contexts.append(browser.new_context(base_url=site.url))
+        made = contexts[-1].new_page()
+        made.route(LOOKS, lambda route: route.fulfill(body=""))
+        faults.append(strict(made, site))
+        return made
+
+    yield come
+    for context in contexts:
+        context.close()
+    assert [one for one in faults if one] == []
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def main() -> dict[str, Any]:
     _waived(made, versions["legal"])
     _odd_dataset(made)
     _guarded(made, retrained)
+    _people(made)
     audit.seal()
     audit.sign_head()
     return {
@@ -309,6 +310,14 @@ def _guarded(made: Any, version: Any) -> None:
     by, adapter = Caller(user=made.user), version.adapter
     aliases.protect(by=by, adapter=adapter, name="production", **parts)
     approvals.approve(by=Caller(user=second), adapter=adapter, name="production", version=version)
+
+
+def _people(made: Any) -> None:
+    """Tess has Alice's password and will set up an authenticator app; Olga has none and comes by the provider."""
+    from registry.models import User
+
+    User.objects.create(email="tess@example.org", password=made.user.password)
+    User.objects.create_user("olga@example.org")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from allauth.mfa.totp.internal import auth as totp
 from allauth.socialaccount.models import SocialAccount
 from django.core.cache import cache
 from django.test import Client
@@ -18,7 +16,7 @@ from registry.access import SYSTEM
 from registry.errors import Conflict, Forbidden
 from registry.models import AuditEvent, User
 from registry.services import accounts
-from tests import oidc
+from tests import oidc, totp
 from tests.world import World
 
 PASSWORD = "correct-horse-battery"
@@ -51,10 +49,6 @@ def inside(client: Client) -> bool:
     return client.get("/account").status_code == 200
 
 
-def code_of(secret: str) -> str:
-    return totp.format_hotp_value(totp.hotp_value(secret, int(time.time()) // 30))
-
-
 def enrol(client: Client) -> tuple[str, list[str]]:
     """The secret and the recovery codes; the password is asked for once more before."""
     client.post("/accounts/reauthenticate/", {"password": PASSWORD})
@@ -62,7 +56,7 @@ def enrol(client: Client) -> tuple[str, list[str]]:
         'id="totp-secret">([A-Z2-7]+)<', client.get("/accounts/2fa/totp/activate/").content.decode()
     )
     assert secret is not None
-    client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret[1])})
+    client.post("/accounts/2fa/totp/activate/", {"code": totp.code(secret[1])})
     shown = client.get("/accounts/2fa/recovery-codes/").content.decode()
     return secret[1], re.findall(r"\b\d{8}\b", shown)
 
@@ -116,12 +110,12 @@ def test_it_asks_for_the_second_factor(enrolled: tuple[str, list[str]]) -> None:
     assert not inside(client)
     client.post("/accounts/2fa/authenticate/", {"code": "000000"})
     assert not inside(client)
-    client.post("/accounts/2fa/authenticate/", {"code": code_of(enrolled[0])})
+    client.post("/accounts/2fa/authenticate/", {"code": totp.code(enrolled[0])})
     assert inside(client)
 
 
 def test_it_takes_a_code_once(enrolled: tuple[str, list[str]]) -> None:
-    code, first, second = code_of(enrolled[0]), Client(), Client()
+    code, first, second = totp.code(enrolled[0]), Client(), Client()
     for client in (first, second):
         sign_in(client)
         client.post("/accounts/2fa/authenticate/", {"code": code})
@@ -141,7 +135,7 @@ def test_it_turns_the_second_factor_off(
 ) -> None:
     client, other = Client(), Client()
     sign_in(client)
-    client.post("/accounts/2fa/authenticate/", {"code": code_of(enrolled[0])})
+    client.post("/accounts/2fa/authenticate/", {"code": totp.code(enrolled[0])})
     client.post("/accounts/reauthenticate/", {"password": PASSWORD})
     with django_capture_on_commit_callbacks(execute=True):
         client.post("/accounts/2fa/totp/deactivate/")
