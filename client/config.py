@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
@@ -15,7 +15,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 @dataclass(frozen=True)
 class Config:
     url: str
-    token: str  # empty: not signed in
+    token: str = field(repr=False)  # empty: not signed in
 
 
 def path() -> Path:

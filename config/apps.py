@@ -8,3 +8,6 @@ class ConfigConfig(AppConfig):
 
     name = "config"
     label = "plethora_config"
+
+    def ready(self) -> None:
+        from config import checks  # noqa: F401, PLC0415 - registers them

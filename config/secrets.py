@@ -36,5 +36,13 @@ def audit_keys(home: Path) -> list[tuple[str, bytes]]:
     """
     made = "k1:" + base64.b64encode(secrets.token_bytes(32)).decode()
     text = env.text("PLETHORA_AUDIT_KEYS") or made_once(home / "secrets" / "audit_keys", made)
-    pairs = (entry.strip().split(":", 1) for entry in text.split(",") if entry.strip())
-    return [(key_id, base64.b64decode(seed)) for key_id, seed in pairs]
+    return [_seed(entry.strip(), number) for number, entry in enumerate(text.split(","), 1) if entry.strip()]
+
+
+def _seed(entry: str, number: int) -> tuple[str, bytes]:
+    key_id, _, seed = entry.partition(":")
+    try:
+        return key_id, base64.b64decode(seed, validate=True)
+    except ValueError:
+        # Never with the entry itself: this ends in a log.
+        raise ValueError(f"PLETHORA_AUDIT_KEYS: entry {number} is not id:base64") from None

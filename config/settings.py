@@ -24,6 +24,10 @@ AUDIT_KEYS = audit_keys(HOME)
 ALLOWED_HOSTS = env.words("PLETHORA_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1],testserver")
 CSRF_TRUSTED_ORIGINS = env.words("PLETHORA_TRUSTED_ORIGINS")
 HTTPS = env.flag("PLETHORA_HTTPS")
+# How many proxies of ours a request passes: that many of `X-Forwarded-For`'s last words are true.
+PROXIES = env.integer("PLETHORA_PROXIES", int(HTTPS))
+FAILURES_PER_MINUTE = env.integer("PLETHORA_FAILURES_PER_MINUTE", 60)
+TOKENS_PER_HOUR = env.integer("PLETHORA_TOKENS_PER_HOUR", 300)
 
 PORT = env.integer("PLETHORA_PORT", 8000)
 SERVING_PORT = env.integer("PLETHORA_SERVING_PORT", 8001)
@@ -82,16 +86,18 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "registry.api.requests.RequestIdMiddleware",  # outermost: redirects and refusals have an id too
-    "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.middleware.HeadersMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "config.middleware.BodyLimitMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
@@ -154,6 +160,9 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_ADAPTER = "registry.dashboard.accounts.AccountAdapter"
 ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "login": "30/m/ip", "reauthenticate": "10/m/user"}
+ALLAUTH_TRUSTED_PROXY_COUNT = PROXIES
+MFA_ADAPTER = "registry.dashboard.second_factors.SecondFactorAdapter"
 MFA_TOTP_ISSUER = "Plethora"
 MFA_TOTP_TOLERANCE = 1  # clocks of telephones
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # administrators make accounts: nobody is asked to prove an address
@@ -185,8 +194,8 @@ STATICFILES_DIRS = [ROOT / "static"]
 STATIC_ROOT = HOME / "static"
 WHITENOISE_USE_FINDERS = True
 
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True  # scripts have the CSRF token from the page itself
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -229,6 +238,13 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {  # several objects have a `state` of the same kind
+        "JobStateEnum": "registry.choices.JobState",
+        "PromotionStateEnum": "registry.choices.PromotionState",
+        "CampaignStateEnum": "registry.choices.CampaignState",
+        "DeliveryStateEnum": "registry.choices.DeliveryState",
+    },
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "registry.api.schema.complete"],
 }
 
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "memory://")
@@ -255,5 +271,6 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("PLETHORA_LOG_LEVEL", "INFO")},
-    "loggers": {"httpx": {"level": "WARNING"}},  # a line for each request, several a second
+    # httpx: a line for each request, several a second. The others write signed addresses, or headers with keys.
+    "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpcore", "boto3", "botocore", "urllib3")},
 }

@@ -14,7 +14,7 @@ import importlib.util
 import json
 import secrets
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from config import lifeline, stack_postgres, stack_s3
@@ -41,10 +41,10 @@ class StackOptions:
 class StackAddresses:
     """Where the three are; `env` is what every other process needs to know."""
 
-    database_url: str
-    broker_url: str
+    database_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
     store_url: str
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Redis:
     """Where the server is, and its password."""
 
     port: int
-    password: str
+    password: str = field(repr=False)
 
     @property
     def url(self) -> str:

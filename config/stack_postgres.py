@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -38,7 +38,7 @@ class Postgres:
     """Where the server is, and its one user."""
 
     port: int
-    password: str
+    password: str = field(repr=False)
 
     def url(self, database: str = DATABASE) -> str:
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"

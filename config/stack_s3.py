@@ -19,7 +19,7 @@ import secrets
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class S3:
 
     port: int
     bucket: str
-    secret: str
+    secret: str = field(repr=False)
 
     def make_bucket(self) -> bool:
         """PUT the bucket, signed. True proves that the server is up, knows us and stores. Raises OSError."""

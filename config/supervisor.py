@@ -54,7 +54,7 @@ class Service:
 
     name: str
     argv: Sequence[str]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold passwords
     inherit: bool = True
     ready: Callable[[], bool] | None = None
     restart: bool = True

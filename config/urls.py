@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views import defaults
 
+from config.middleware import MACHINES, too_large
 from registry.api import errors
-
-MACHINES = ("/api/", "/hf/")  # what programs call: their errors are JSON
 
 urlpatterns = [
     path("", include("registry.api.health")),
@@ -22,6 +22,8 @@ urlpatterns = [
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(MACHINES):
         return errors.bad_request(request, exception)
+    if isinstance(exception, RequestDataTooBig):
+        return too_large(request)
     return defaults.bad_request(request, exception)
 
 

@@ -11,7 +11,7 @@ import hmac
 import secrets
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
@@ -22,7 +22,7 @@ ALPHABET = string.ascii_letters + string.digits
 class NewSecret:
     """`text` is shown to the caller and kept nowhere."""
 
-    text: str
+    text: str = field(repr=False)
     prefix: str
     sha256: str
 

@@ -13,9 +13,11 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.outputs import Out
+from registry.api.requests import count_failure
 from registry.api.tokens import TokenOut, TokenShown
 from registry.api.views import View
 from registry.choices import Scope
+from registry.errors import Unauthenticated
 from registry.models import TrustedIssuer
 from registry.selectors import federation as selectors
 from registry.selectors import teams
@@ -77,7 +79,11 @@ class Exchange(View):
     @extend_schema(request=ExchangeIn, responses={201: TokenShown}, auth=[])
     def post(self, request: Request) -> Response:
         data = self.parse(ExchangeIn)
-        token, text = services.exchange(team=data["team"], text=data["token"], request_id=self.by.request_id)
+        try:
+            token, text = services.exchange(team=data["team"], text=data["token"], request_id=self.by.request_id)
+        except Unauthenticated:
+            count_failure(request._request)
+            raise
         return self.one({**TokenOut(token).data, "token": text}, 201)
 
 

@@ -84,7 +84,10 @@ class Merged(View):
 
 
 class File(View):
-    @extend_schema(responses={200: OpenApiTypes.BINARY, 206: OpenApiTypes.BINARY, 302: None})
+    @extend_schema(
+        operation_id="adapters_versions_merged_file_retrieve",
+        responses={200: OpenApiTypes.BINARY, 206: OpenApiTypes.BINARY, 302: None},
+    )
     def get(self, request: Request, team: str, name: str, ref: str, file: str) -> HttpResponseBase:
         digest, size = selectors.file(selectors.one(self.by, Act.READ, team, name, ref), file)
         return download(request, digest, size, filename=file)

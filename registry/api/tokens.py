@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.outputs import Out
+from registry.api.requests import count_token
 from registry.api.views import View
 from registry.choices import Scope
 from registry.models import ApiToken
@@ -61,6 +62,7 @@ class Tokens(View):
     def post(self, request: Request) -> Response:
         data = self.parse(TokenIn)
         team = selectors.team(self.by, Act.ADMIN, data.pop("team"))
+        count_token(self.by.name)
         token, text = services.mint(by=self.by, team=team, **data)
         return self.one({**TokenOut(token).data, "token": text}, 201)
 
@@ -76,6 +78,7 @@ class RotateToken(View):
     @extend_schema(request=RotateIn, responses={201: TokenShown})
     def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the word of the address
         grace = timedelta(seconds=self.parse(RotateIn)["grace_seconds"])
+        count_token(self.by.name)
         token, text = services.rotate(by=self.by, token_id=id, grace=grace)
         return self.one({**TokenOut(token).data, "token": text}, 201)
 

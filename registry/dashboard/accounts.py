@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.http import HttpRequest
@@ -18,10 +19,20 @@ from registry.errors import RegistryError
 from registry.models import User
 from registry.services import accounts
 
+FAILED_SECONDS = 300  # the longest of the windows of `ACCOUNT_RATE_LIMITS`
+
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def validation_error(self, code: str, *args: Any) -> Any:
+        """Too many attempts are a status of their own, which programs heed too, and no remark beside a field."""
+        if code in ("too_many_login_attempts", "rate_limited"):
+            answer = render(context.request, "429.html", status=429)
+            answer["Retry-After"] = str(FAILED_SECONDS)
+            raise ImmediateHttpResponse(answer)
+        return super().validation_error(code, *args)
 
     def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **kwargs: Any) -> None:
         """allauth says here what people changed of their own account; it goes into the record."""

@@ -212,9 +212,14 @@ def _problem(seal_row: AuditSeal, position: int, previous: str, head: AuditHead 
         return "the chain is broken here"
     if seal_row.hash != link(position, previous, content_of(seal_row.event, seal_row.blind or "")):
         return "the event was changed after it was sealed"
-    if head is not None and (head.hash != seal_row.hash or not _signed(head)):
-        return "a signed head says otherwise"
-    return ""
+    if head is None:
+        return ""
+    if head.key_id not in public_keys():
+        return (
+            f"the head here was signed with the key {head.key_id}, which PLETHORA_AUDIT_KEYS no longer has: "
+            "put it back behind the first one"
+        )
+    return "" if head.hash == seal_row.hash and _signed(head) else "a signed head says otherwise"
 
 
 def _contradiction(seal_row: AuditSeal, said: set[str], head: AuditHead | None) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from config.secrets import made_once
+import pytest
+
+from config.secrets import audit_keys, made_once
 
 
 def test_it_makes_a_secret_that_only_its_owner_reads(tmp_path: Path) -> None:
@@ -24,3 +27,15 @@ def test_all_who_make_it_at_once_get_the_same(tmp_path: Path) -> None:
         found = list(pool.map(lambda i: made_once(tmp_path / "key", f"of-{i}"), range(64)))
     assert set(found) == {(tmp_path / "key").read_text()}
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_it_reads_keys_with_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLETHORA_AUDIT_KEYS", "k2:Mg==, k1:MQ==,")
+    assert audit_keys(tmp_path) == [("k2", b"2"), ("k1", b"1")]
+
+
+def test_it_says_which_key_cannot_be_read_but_not_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLETHORA_AUDIT_KEYS", "k2:Mg==,k1:hunter2")
+    with pytest.raises(ValueError, match="entry 2") as refusal:
+        audit_keys(tmp_path)
+    assert "hunter2" not in "".join(traceback.format_exception(refusal.value))

@@ -1,0 +1,49 @@
+"""How often somebody may do what only guessing or flooding needs often.
+
+Counted in this process alone: a limit of N lets N through each web worker, and a restart begins anew. That is
+enough against floods, costs no query, and can't be filled up by strangers.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from threading import Lock
+
+MOST_COUNTED = 10_000
+MINUTE, HOUR = 60.0, 3600.0
+_lock = Lock()
+_spent: dict[tuple[str, str], tuple[float, int]] = {}  # (kind, who) -> when its window began, and how many
+
+
+def spend(kind: str, who: str, *, most: int, seconds: float) -> int:
+    """Count one of `kind` by `who`: 0, or how many seconds to wait where there were `most` in this window."""
+    now = time.monotonic()
+    with _lock:
+        begun, count = _spent.get((kind, who), (now, 0))
+        if now - begun >= seconds:
+            begun, count = now, 0
+        if count >= most:
+            return max(1, math.ceil(begun + seconds - now))
+        if len(_spent) >= MOST_COUNTED:
+            _spent.clear()
+        _spent[(kind, who)] = (begun, count + 1)
+    return 0
+
+
+def address(peer: str, forwarded: str, proxies: int) -> str:
+    """Whom to count: the address that our outermost proxy saw, of IPv6 the network that one household has."""
+    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()] if proxies else []
+    seen = hops[-min(proxies, len(hops))] if hops else peer
+    try:
+        found = ipaddress.ip_address(seen)
+    except ValueError:
+        return peer
+    return str(found) if found.version == 4 else str(ipaddress.ip_network(f"{found}/64", strict=False))
+
+
+def forget() -> None:
+    """Begin anew, as after a restart."""
+    with _lock:
+        _spent.clear()
