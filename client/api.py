@@ -68,6 +68,9 @@ class Client:
         """`if_match`: the ETag of what the caller read; it is refused where that has changed since."""
         return self._call("PUT", path, json=body, headers=_given({"If-Match": if_match}))
 
+    def patch(self, path: str, body: Any) -> Any:
+        return self._call("PATCH", path, json=body)
+
     def tagged(self, path: str) -> tuple[Any, str]:
         """An object and its ETag."""
         answer = self._answer("GET", path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from client import adapters, audit, bases, clients, config, datasets, freezes, jobs, lineage
+from client import adapters, audit, bases, clients, config, datasets, freezes, jobs, lineage, users
 from client.output import data, explained, talk
 from client.session import Json, Token, Url, connect
 
@@ -21,6 +21,7 @@ app.add_typer(clients.app, name="client")
 app.add_typer(freezes.app, name="freeze")
 app.add_typer(lineage.app, name="lineage")
 app.add_typer(audit.app, name="audit")
+app.add_typer(users.app, name="user")
 app.command("retrain")(lineage.retrain)
 
 

@@ -22,7 +22,7 @@ LONG = (
     "browser/",
     "training/test_worker.py",
 )
-WHOLE = ("tests/stack/", "tests/client/", "tests/browser/")
+WHOLE = ("tests/stack/", "tests/client/", "tests/browser/", "tests/serving/test_gateway")
 SHARED = Path(os.environ.get("PLETHORA_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 
 from registry.services import (
+    accounts,
     anchors,
     assignment_moves,
     audit,
@@ -136,6 +137,7 @@ PARTS: list[Callable[[], object]] = [
     Hourly(idempotency.expire),
     Hourly(deliveries.forget),
     Hourly(webhooks.reseal),
+    Hourly(accounts.reseal),
     Hourly(forget_scratch),
     Hourly(destroy),
     Hourly(upkeep.start_due),

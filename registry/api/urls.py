@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 NOUNS = [
     "teams",
+    "users",
     "tokens",
     "federation",
     "uploads",

@@ -1,4 +1,7 @@
-"""What somebody's account is: where it is signed in, in which teams, linked with which identity provider."""
+"""What somebody's account is: where it is signed in, in which teams, linked with which identity provider.
+
+And for administrators: who has one.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,23 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.db.models import QuerySet
 
-from registry.access import Caller
-from registry.models import Membership
+from registry.access import Caller, require_administrator
+from registry.errors import NotFound
+from registry.models import Membership, User
+
+
+def listing(by: Caller, *, active: bool | None = None) -> QuerySet[User]:
+    """Everybody who has an account here."""
+    require_administrator(by)
+    return User.objects.all() if active is None else User.objects.filter(is_active=active)
+
+
+def one(by: Caller, email: str) -> User:
+    require_administrator(by)
+    user = User.objects.filter(email=email.lower()).first()
+    if user is None:
+        raise NotFound(f"Nobody here has the address {email}.", param="user")
+    return user
 
 
 def sessions(by: Caller) -> list[UserSession]:

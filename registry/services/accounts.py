@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import secrets
 from dataclasses import dataclass, field
 
+from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.conf import settings
-from django.db import transaction
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session
+from django.db import IntegrityError, transaction
+from django.utils import timezone
 
+from registry import credentials
 from registry.access import SYSTEM, Caller, require_administrator
 from registry.choices import Scope
-from registry.errors import Conflict, Forbidden, NotFound
+from registry.errors import Conflict, Forbidden
 from registry.models import Team, User
+from registry.selectors import accounts as selectors
 from registry.selectors import credentials as known
 from registry.services import audit, teams, tokens
+
+SECRETS = ("secret", "seed")  # of an authenticator app, and of the recovery codes
+SEALED = "gAAAA"  # how Fernet begins; neither Base32 nor hexadecimal has a small g
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,19 @@ def _joined(email: str) -> User:
     return user
 
 
+def create(*, by: Caller, email: str, administrator: bool = False) -> tuple[User, str]:
+    """An account in no team yet, and a password for it, which is never shown again."""
+    require_administrator(by)
+    password = secrets.token_urlsafe(18)
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(email, password, is_staff=administrator, is_superuser=administrator)
+            audit.record(by, "user.create", f"user:{user.email}", after={"administrator": administrator})
+    except IntegrityError as error:
+        raise Conflict(f"{email.lower()} has an account already.", param="user", code="exists") from error
+    return user, password
+
+
 def noted(*, by: Caller, change: str) -> None:
     """What somebody changed of the own account (`totp_activated`, `password_changed`), which allauth has done."""
     if by.user is not None:
@@ -90,20 +114,22 @@ def sign_out(*, by: Caller, user: User) -> int:
     if by.user != user:
         require_administrator(by)
     with transaction.atomic():
-        sessions = list(UserSession.objects.filter(user=user))
-        for session in sessions:
-            session.end()
-        audit.record(by, "user.sign_out", f"user:{user.email}", after={"sessions": len(sessions)})
-    return len(sessions)
+        ended, _ = Session.objects.filter(session_key__in=_sessions_of(user)).delete()
+        UserSession.objects.filter(user=user).delete()
+        audit.record(by, "user.sign_out", f"user:{user.email}", after={"sessions": ended})
+    return ended
+
+
+def _sessions_of(user: User) -> list[str]:
+    """By what is in them: not all of them are in the list of sessions, such as those that are older than it."""
+    living = Session.objects.filter(expire_date__gt=timezone.now()).iterator()
+    return [row.session_key for row in living if row.get_decoded().get(SESSION_KEY) == str(user.pk)]
 
 
 def set_active(*, by: Caller, email: str, active: bool) -> User:
     """Close an account or open it again; a closed one's sessions and tokens are refused at once."""
-    require_administrator(by)
     with transaction.atomic():
-        user = User.objects.filter(email=email.lower()).first()
-        if user is None:
-            raise NotFound(f"Nobody here has the address {email}.", param="user")
+        user = selectors.one(by, email)
         if by.person == user and not active:
             raise Conflict("You can't close your own account; another administrator can.", code="own_account")
         if User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
@@ -114,3 +140,36 @@ def set_active(*, by: Caller, email: str, active: bool) -> User:
             sign_out(by=by, user=user)
     known.forget()
     return user
+
+
+def seal(secret: str) -> str:
+    """A second factor's secret as the database keeps it."""
+    return credentials.seal(secret, _keys())
+
+
+def unseal(text: str) -> str:
+    """The secret of a second factor; where the key that sealed it is gone, one that nobody has."""
+    secret = _opened(text)
+    return base64.b32encode(os.urandom(20)).decode() if secret is None else secret
+
+
+def reseal() -> int:
+    """After the installation's key was rotated: second factors under the new one, before the old one goes."""
+    count, newest = 0, _keys()[:1]
+    for row in Authenticator.objects.all():
+        old = {name: row.data[name] for name in SECRETS if name in row.data}
+        stale = {name: text for name, text in old.items() if credentials.unseal(text, newest) is None}
+        fresh = {name: seal(secret) for name, text in stale.items() if (secret := _opened(text)) is not None}
+        # Only what it was made of: a recovery code may have been used up since.
+        rows = Authenticator.objects.filter(pk=row.pk, data=row.data)
+        count += rows.update(data={**row.data, **fresh}) if fresh else 0
+    return count
+
+
+def _opened(text: str) -> str | None:
+    """What was kept before there were seals stands there as it is."""
+    return credentials.unseal(text, _keys()) if text.startswith(SEALED) else text
+
+
+def _keys() -> list[str]:
+    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]

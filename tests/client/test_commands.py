@@ -171,3 +171,13 @@ def test_it_freezes_and_lifts(plethora):
     assert made["id"] in plethora("freeze", "list").stdout
     assert plethora("freeze", "lift", made["id"]).returncode == 0
     assert plethora("freeze", "list", "--json").stdout == "[]\n"
+
+
+def test_it_makes_closes_and_reopens_an_account(plethora, stamp):
+    email = f"{stamp}@example.org"
+    made = plethora("user", "create", email)
+    assert (made.returncode, len(made.stdout.strip())) == (0, 24), made.stderr
+    for act, active in (("close", False), ("reopen", True), ("sign-out", True)):
+        assert json.loads(plethora("user", act, email, "--json").stdout)["active"] is active
+    assert email in plethora("user", "list").stdout
+    assert plethora("user", "close", "nobody@example.org").returncode == 1

@@ -57,6 +57,7 @@ GOOD = {
     "/teams/{team}/members": {"user": "bob@example.org", "role": "viewer"},
     "/tokens": {"team": "health", "name": "t", "scopes": ["read"]},
     "/uploads": {"team": "health", "files": [{"path": "p", "size": 1, "sha256": "a" * 64}]},
+    "/users": {"user": "dana@example.org"},
     "/webhooks": {"team": "health", "url": "https://a.example", "events": ["*"]},
     "/training-jobs": {"adapter": "health/triage", "dataset": "health/triage@1"},
 }

@@ -8,8 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 
 from registry.access import SYSTEM
@@ -112,6 +116,45 @@ def test_it_asks_for_the_second_factor(enrolled: tuple[str, list[str]]) -> None:
     assert not inside(client)
     client.post("/accounts/2fa/authenticate/", {"code": totp.code(enrolled[0])})
     assert inside(client)
+
+
+def test_the_database_does_not_hold_the_secrets_of_second_factors(enrolled: tuple[str, list[str]]) -> None:
+    """Neither what the app was told nor the seed of the recovery codes, of which they are made."""
+    app, codes = Authenticator.objects.get(type="totp"), Authenticator.objects.get(type="recovery_codes")
+    sessions = [row.get_decoded() for row in Session.objects.all()]
+    everything = f"{connection.creation.serialize_db_to_string()} {sessions}"
+    assert app.data["secret"] in everything
+    for secret in (enrolled[0], accounts.unseal(codes.data["seed"])):
+        assert secret not in everything
+    assert accounts.unseal(app.data["secret"]) == enrolled[0]
+
+
+def test_second_factors_survive_the_rotation_of_the_secret_key(
+    enrolled: tuple[str, list[str]], settings: Any
+) -> None:
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "n" * 60
+    assert (accounts.reseal(), accounts.reseal()) == (2, 0)
+    settings.SECRET_KEY_FALLBACKS = []
+    for code in (totp.code(enrolled[0]), enrolled[1][0]):
+        client = Client()
+        sign_in(client)
+        client.post("/accounts/2fa/authenticate/", {"code": code})
+        assert inside(client)
+
+
+def test_it_seals_what_was_kept_before_there_were_seals(enrolled: tuple[str, list[str]]) -> None:
+    Authenticator.objects.filter(type="totp").update(data={"secret": enrolled[0]})
+    assert accounts.reseal() == 1
+    assert accounts.unseal(Authenticator.objects.get(type="totp").data["secret"]) == enrolled[0]
+
+
+def test_no_code_is_right_where_the_key_is_gone(enrolled: tuple[str, list[str]], settings: Any) -> None:
+    settings.SECRET_KEY = "n" * 60
+    client = Client()
+    sign_in(client)
+    for code in (totp.code(enrolled[0]), totp.code("A" * 32), totp.code("")):
+        client.post("/accounts/2fa/authenticate/", {"code": code})
+        assert not inside(client)
 
 
 def test_it_takes_a_code_once(enrolled: tuple[str, list[str]]) -> None:
@@ -239,6 +282,16 @@ def test_it_signs_out_everywhere(alice: User) -> None:
     one.post("/account/sign-out")
     assert (inside(one), inside(other)) == (False, False)
     assert AuditEvent.objects.get(action="user.sign_out").after == {"sessions": 2}
+
+
+def test_it_signs_out_of_what_is_in_no_list(alice: User, pages: Pages) -> None:
+    """Such as a session that is older than the list."""
+    one, other, bob = Client(), Client(), pages("bob")
+    for client in (one, other):
+        sign_in(client)
+    UserSession.objects.all().delete()
+    one.post("/account/sign-out")
+    assert (inside(other), inside(bob)) == (False, True)
 
 
 def test_a_closed_accounts_sessions_and_tokens_end_at_once(alice: User, world: World, api: Any) -> None:
