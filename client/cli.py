@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from client import adapters, audit, bases, clients, config, datasets, freezes, jobs, lineage, users
+from client import adapters, audit, bases, clients, config, datasets, freezes, jobs, lineage, users, webhooks
 from client.output import data, explained, talk
 from client.session import Json, Token, Url, connect
 
@@ -22,6 +22,7 @@ app.add_typer(freezes.app, name="freeze")
 app.add_typer(lineage.app, name="lineage")
 app.add_typer(audit.app, name="audit")
 app.add_typer(users.app, name="user")
+app.add_typer(webhooks.app, name="webhook")
 app.command("retrain")(lineage.retrain)
 
 

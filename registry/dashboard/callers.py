@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
@@ -87,6 +88,28 @@ def act(view: Act) -> View:
         return HttpResponseRedirect(made or _back(request, request.POST.get("next", "")))
 
     return login_required(require_POST(answer))
+
+
+def shown_once(back: str, *words: str) -> Callable[[View], View]:
+    """A POST that answers with the page itself and a secret on it: a redirect would have to keep that somewhere.
+
+    Asked for again, as browsers do when people come back, it leads to the page `back` of the same `words`.
+    """
+
+    def guarded(view: View) -> View:
+        posted = page(view)
+
+        @wraps(view)
+        def answer(request: HttpRequest, **where: Any) -> HttpResponse:
+            if request.method != "POST":
+                return HttpResponseRedirect(reverse(back, kwargs={word: where[word] for word in words}))
+            shown = posted(request, **where)
+            shown["Cache-Control"] = "no-store"
+            return shown
+
+        return answer
+
+    return guarded
 
 
 def _back(request: HttpRequest, wish: str) -> str:

@@ -12,10 +12,9 @@ from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
-from django.views.decorators.http import require_POST
 
 from registry.access import Act
-from registry.dashboard.callers import act, caller, page, paged
+from registry.dashboard.callers import act, caller, page, paged, shown_once
 from registry.dashboard.lookups import look_up
 from registry.dashboard.moments import moment_of
 from registry.errors import Invalid
@@ -71,19 +70,15 @@ def _shown(request: HttpRequest, team: str, name: str) -> dict[str, Any]:
     }
 
 
-@page
-@require_POST
+@shown_once("client", "team", "name")
 def mint(request: HttpRequest, team: str, name: str) -> HttpResponse:
-    """The page itself, with the text of the new key this once: a redirect would have to keep it somewhere."""
     by = caller(request)
     client = addresses.client_of(by, Act.ASSIGN, team, name)
     typed = request.POST.get("expires", "").strip()
     until = moment_of(typed, param="expires") if typed else None
     name_of_key = request.POST.get("name", "").strip()[:200]
     key, text = client_services.mint_key(by=by, client=client, name=name_of_key, expires_at=until)
-    answer = render(request, "clients/detail.html", {**_shown(request, team, name), "minted": key, "text": text})
-    answer["Cache-Control"] = "no-store"
-    return answer
+    return render(request, "clients/detail.html", {**_shown(request, team, name), "minted": key, "text": text})
 
 
 @act

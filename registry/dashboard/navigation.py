@@ -53,6 +53,7 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
                 room("Freezes", "snowflake", "freezes"),
                 room("Serving", "server", "serving"),
                 room("Audit log", "scroll-text", "audit"),
+                room("Settings", "settings", "settings"),
             ],
         },
     }

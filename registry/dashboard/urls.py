@@ -12,11 +12,15 @@ from registry.dashboard import (
     clients,
     datasets,
     freezes,
+    issuers,
     jobs,
     lineage,
     overview,
     serving,
     sessions,
+    settings,
+    tokens,
+    webhooks,
 )
 
 urlpatterns = [
@@ -35,6 +39,10 @@ urlpatterns = [
         campaigns,
         serving,
         sessions,
+        settings,
+        tokens,
+        webhooks,
+        issuers,
         audit,
     )
     for url in noun.urlpatterns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from registry.models.base import TimestampedModel
 from registry.models.fields import DigestField
@@ -22,6 +23,10 @@ class Secret(TimestampedModel):
 
     class Meta:
         abstract = True
+
+    @property
+    def expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
 
 
 class ApiToken(Secret):

@@ -8,11 +8,12 @@ from registry.access import Act, Caller, require_scope, teams, visible
 from registry.models import TrustedIssuer
 
 
-def listing(by: Caller) -> QuerySet[TrustedIssuer]:
+def listing(by: Caller, *, team: str = "") -> QuerySet[TrustedIssuer]:
     """Those that are still trusted; a person sees those of the teams it owns, a token needs `admin`."""
     require_scope(by, Act.ADMIN)
     rows = visible(by, TrustedIssuer.objects.select_related("team", "owner").filter(revoked_at__isnull=True))
-    return rows if by.token is not None else rows.filter(team__in=teams(by, Act.ADMIN))
+    rows = rows if by.token is not None else rows.filter(team__in=teams(by, Act.ADMIN))
+    return rows.filter(team__slug=team) if team else rows
 
 
 def trusted(team: str, issuer: str) -> list[TrustedIssuer]:

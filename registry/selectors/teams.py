@@ -36,7 +36,13 @@ def members(by: Caller, team_: Team) -> QuerySet[Membership]:
     return Membership.objects.filter(team=team_).select_related("user")
 
 
-def tokens(by: Caller) -> QuerySet[ApiToken]:
-    """Living tokens; a person sees those of the teams it owns."""
+def tokens(by: Caller, *, team: str = "") -> QuerySet[ApiToken]:
+    """Tokens that were not revoked; a person sees those of the teams it owns."""
     rows = visible(by, ApiToken.objects.select_related("team", "owner").filter(revoked_at__isnull=True))
-    return rows if by.token is not None else rows.filter(team__in=teams(by, Act.ADMIN))
+    rows = rows if by.token is not None else rows.filter(team__in=teams(by, Act.ADMIN))
+    return rows.filter(team__slug=team) if team else rows
+
+
+def with_origin(rows: QuerySet[ApiToken]) -> QuerySet[ApiToken]:
+    """Each token with the exchange that it came of, if it came of one."""
+    return rows.select_related("exchange")

@@ -19,8 +19,14 @@ def listing(by: Caller, *, team: str = "") -> QuerySet[WebhookEndpoint]:
     return rows.filter(team__slug=team) if team else rows
 
 
-def one(by: Caller, webhook_id: int | str) -> WebhookEndpoint:
-    return fetch(by, Act.ADMIN, WebhookEndpoint.objects.select_related("team"), pk=webhook_id)
+def counted(rows: QuerySet[WebhookEndpoint]) -> QuerySet[WebhookEndpoint]:
+    """Each with how many deliveries wait for it."""
+    return rows.annotate(waiting=WAITING)
+
+
+def one(by: Caller, webhook_id: int | str, *, team: str = "") -> WebhookEndpoint:
+    rows = WebhookEndpoint.objects.select_related("team")
+    return fetch(by, Act.ADMIN, rows.filter(team__slug=team) if team else rows, pk=webhook_id)
 
 
 def deliveries(

@@ -36,6 +36,7 @@ def main() -> dict[str, Any]:
     made = accounts.bootstrap(email="alice@example.org", team="atelier", name="Atelier")
     made.user.set_password(PASSWORD)
     made.user.save(update_fields=["password"])
+    told = _told(made)
     hashes = {"weights_sha256": "a1f39c2e" * 8, "parameter_count": 8_030_261_248, "dtype": "bfloat16"}
     first = make.make_base_version("llama-3-8b", context_length=8192, **hashes)
     versions = {vertical: _adapter(made, vertical, first) for vertical in STORY}
@@ -55,6 +56,7 @@ def main() -> dict[str, Any]:
     _odd_dataset(made)
     _guarded(made, retrained)
     _people(made)
+    _credentials(made, told)
     audit.seal()
     audit.sign_head()
     return {
@@ -67,6 +69,7 @@ def main() -> dict[str, Any]:
         "judged": judged.pk,
         **others,
         "draft": draft.number,
+        "webhook": told.pk,
     }
 
 
@@ -318,6 +321,46 @@ def _people(made: Any) -> None:
 
     User.objects.create(email="tess@example.org", password=made.user.password)
     User.objects.create_user("olga@example.org")
+
+
+def _told(made: Any) -> Any:
+    """A webhook, made before anything happens."""
+    from registry.access import Caller
+    from registry.services import webhooks
+
+    events, about = ["alias.moved", "campaign.*", "job.*"], "posts to the channel of the ML team"
+    url = "https://hooks.example.org/services/T0/B0/plethora"
+    return webhooks.create(by=Caller(user=made.user), team=made.team, url=url, events=events, description=about)[0]
+
+
+def _credentials(made: Any, told: Any) -> None:
+    """Tokens that were used and that are over, a trusted issuer, and a webhook that fails since a while."""
+    from django.utils import timezone
+
+    from registry.access import Caller
+    from registry.models import ApiToken, WebhookDelivery, WebhookEndpoint
+    from registry.services import federation, tokens, webhooks
+
+    by, now = Caller(user=made.user), timezone.now()
+    for name, scopes in (("nightly training", ("read", "train")), ("old script", ("read",))):
+        tokens.mint(by=by, team=made.team, name=name, scopes=scopes, expires_at=None)
+    ApiToken.objects.filter(name="nightly training").update(last_used_at=now - timedelta(minutes=4))
+    ApiToken.objects.filter(name="old script").update(expires_at=now - timedelta(days=1))
+    trust = federation.Trust(
+        "https://token.actions.githubusercontent.com", "plethora", "repo:atelier/adapters:ref:refs/heads/main",
+        ["read", "train"], timedelta(minutes=15),
+    )  # fmt: skip
+    federation.trust(by=by, team=made.team, what=trust)
+    off, _ = webhooks.create(by=by, team=made.team, url="https://old.example.org/in", events=["*"])
+    webhooks.update(by=by, webhook_id=off.pk, enabled=False)
+    rows = WebhookDelivery.objects.filter(endpoint=told).order_by("pk")
+    sent = list(rows.values_list("pk", flat=True)[:6])
+    rows.filter(pk__in=sent).update(state="delivered", attempts=1, response_status=204, attempted_at=now)
+    late = now + timedelta(minutes=3)
+    rows.exclude(pk__in=sent).update(
+        attempts=3, response_status=503, error="It answered 503.", attempted_at=now, due_at=late
+    )
+    WebhookEndpoint.objects.filter(pk=told.pk).update(failures=3, failing_since=now - timedelta(minutes=9))
 
 
 if __name__ == "__main__":

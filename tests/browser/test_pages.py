@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Site, looks_finished, sign_in
+from tests.config.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -23,6 +25,8 @@ PAGES = (
     "/base-models", "/base-models/llama-3-8b", "/datasets", "/datasets/atelier/retail-notes",
     "/datasets/atelier/odd-rows", "/datasets/atelier/broken-rows",
     "/datasets/atelier/two-versions?version=2&against=1", "/campaigns", "/campaigns/{campaign}",
+    "/settings/atelier", "/settings/atelier/tokens", "/settings/atelier/webhooks",
+    "/settings/atelier/webhooks/{webhook}", "/settings/atelier/issuers", "/settings/atelier/health",
     "/bulk-moves", "/freezes", "/serving", "/audit", "/audit?who=atelier/marlow-stores",
 )  # fmt: skip
 
@@ -88,6 +92,31 @@ def test_it_plans_one_campaign_for_what_is_stale(page: Any, site: Site) -> None:
     page.get_by_role("button", name="Plan a campaign").click()
     page.wait_for_url(first)
     assert page.get_by_text("was there already").is_visible()
+
+
+def test_it_mints_a_token_that_works_until_it_is_revoked(page: Any, site: Site) -> None:
+    page.goto("/settings")
+    page.get_by_role("link", name="Tokens").click()
+    page.get_by_label("Name").fill("from the page")
+    page.get_by_label("serve").check()
+    page.get_by_role("button", name="Mint").click()
+    looks_finished(page)
+    bearer = {"Authorization": f"Bearer {page.locator('#secret').inner_text()}"}
+    me = httpx.get(f"{site.url}/api/v1/me", headers=bearer)
+    assert (me.status_code, me.json()["scopes"]) == (200, ["read", "serve"])
+    page.get_by_role("row", name="from the page").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_text("The token is revoked")).to_be_visible()
+    assert eventually(lambda: httpx.get(f"{site.url}/api/v1/me", headers=bearer).status_code == 401, 1.0)
+    assert page.get_by_role("row", name="from the page").count() == 0
+
+
+def test_it_sends_a_delivery_again(page: Any, site: Site) -> None:
+    page.goto(f"/settings/atelier/webhooks/{site.seed['webhook']}?state=delivered")
+    rows = page.get_by_role("region", name="Deliveries table").locator("tbody tr")
+    before = rows.count()
+    rows.first.get_by_role("button", name="Send again").click()
+    expect(page.get_by_text("1 delivery is sent again.")).to_be_visible()
+    assert rows.count() == before - 1
 
 
 def test_it_shows_foreign_text_as_text(page: Any, site: Site) -> None:

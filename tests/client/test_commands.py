@@ -181,3 +181,20 @@ def test_it_makes_closes_and_reopens_an_account(plethora, stamp):
         assert json.loads(plethora("user", act, email, "--json").stdout)["active"] is active
     assert email in plethora("user", "list").stdout
     assert plethora("user", "close", "nobody@example.org").returncode == 1
+
+
+def test_it_tells_an_address_of_events_and_sends_them_again(plethora, site, stamp):
+    made = plethora("webhook", "create", "health", f"https://{stamp}.example/in", "--event", "assignment.*")
+    assert made.stdout.startswith("whsec_"), made.stderr
+    hook = made.stderr.split()[1].rstrip(";")
+    site.api("POST", "/clients", {"team": "health", "name": stamp})
+    assigned = plethora("client", "assign", f"health/{stamp}", "health/triage", "--reason", "r")
+    assert assigned.returncode == 0, assigned.stderr
+    sent = json.loads(plethora("webhook", "deliveries", hook, "--state", "pending", "--json").stdout)
+    assert [one["event"] for one in sent] == ["assignment.set"]
+    for words in (("--delivery", sent[0]["id"]), ("--from", "2020-01-01")):
+        assert json.loads(plethora("webhook", "replay", hook, *words, "--json").stdout)["replayed"] == 1
+    assert plethora("webhook", "replay", hook).returncode == 1
+    assert stamp in plethora("webhook", "list", "--team", "health").stdout
+    assert plethora("webhook", "delete", hook).returncode == 0
+    assert stamp not in plethora("webhook", "list").stdout
