@@ -225,7 +225,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["registry.api.bodies.Json"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "registry.api.negotiation.Lenient",
     "EXCEPTION_HANDLER": "registry.api.errors.render",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "registry.api.schema.Schema",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from registry.access import Act
 from registry.api.archives import archived
 from registry.api.fields import Reason, Searched, person
-from registry.api.files import FromUpload, UploadView, download, received
+from registry.api.files import BYTES, FromUpload, UploadView, download, received
 from registry.api.jobs import error_of
 from registry.api.outputs import Listed, Out
 from registry.api.views import View
@@ -213,7 +213,7 @@ class OneVersion(View):
 
 
 class File(View):
-    @extend_schema(responses={200: OpenApiTypes.BINARY, 206: OpenApiTypes.BINARY, 302: None})
+    @extend_schema(responses=BYTES)
     def get(self, request: Request, team: str, name: str, ref: str, file: str) -> HttpResponseBase:
         version = selectors.version(self.by, Act.READ, team, name, ref)
         digest, size = selectors.file(version, file)
@@ -221,7 +221,7 @@ class File(View):
 
 
 class Zip(View):
-    @extend_schema(responses={200: OpenApiTypes.BINARY})
+    @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
     def get(self, request: Request, team: str, name: str, ref: str) -> HttpResponseBase:
         version = selectors.version(self.by, Act.READ, team, name, ref)
         files, card = selectors.downloadable(version), {"README.md": cards.card(version)}

@@ -279,7 +279,7 @@ class IntervalOut(AssignmentOut):
     address = serializers.SerializerMethodField()
     manifest_sha256 = serializers.CharField(source="digest")
     valid_from = serializers.DateTimeField(source="since")
-    valid_to = serializers.DateTimeField(source="until")
+    valid_to = serializers.DateTimeField(source="until", allow_null=True)
     actor = serializers.CharField(source="by_whom")
     reason = serializers.CharField(source="because")
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -24,6 +25,11 @@ from registry.selectors import stored
 
 MOST_FILES = 100
 RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+BYTES = {  # what `download` answers
+    (200, "application/octet-stream"): OpenApiTypes.BINARY,
+    (206, "application/octet-stream"): OpenApiTypes.BINARY,
+    302: None,
+}
 FRAME = 1024 * 1024  # what the multipart around the files may add
 
 

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.archives import archived
-from registry.api.files import download
+from registry.api.files import BYTES, download
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
 from registry.api.views import View
@@ -86,7 +86,7 @@ class Merged(View):
 class File(View):
     @extend_schema(
         operation_id="adapters_versions_merged_file_retrieve",
-        responses={200: OpenApiTypes.BINARY, 206: OpenApiTypes.BINARY, 302: None},
+        responses=BYTES,
     )
     def get(self, request: Request, team: str, name: str, ref: str, file: str) -> HttpResponseBase:
         digest, size = selectors.file(selectors.one(self.by, Act.READ, team, name, ref), file)
@@ -94,7 +94,7 @@ class File(View):
 
 
 class Zip(View):
-    @extend_schema(responses={200: OpenApiTypes.BINARY})
+    @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
     def get(self, request: Request, team: str, name: str, ref: str) -> HttpResponseBase:
         merged = selectors.one(self.by, Act.READ, team, name, ref)
         label = f"{name}-{merged.version.number}-merged"
