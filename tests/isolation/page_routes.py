@@ -1,0 +1,112 @@
+"""The routes of the dashboard and of allauth's pages, each with what is asked there."""
+
+from __future__ import annotations
+
+from tests.isolation.asks import GET, Asks, get, post
+
+ADAPTER = "/adapters/{team}/{name}"
+CLIENT = "/clients/{team}/{name}"
+TEAM, MINE, THEIRS = "{their.team.slug}", "{my.address}", "{their.address}"
+LATER = "2999-01-01 00:00"
+BULK = {"clients": [THEIRS], "adapter": THEIRS, "alias": "guarded", "reason": "r"}
+NAMED = ({**BULK, "adapter": MINE}, {**BULK, "clients": [MINE]}, {**BULK, "clients": [MINE, THEIRS]})
+RESTORED = {"team": TEAM, "at": "{their.minute}"}
+ASSIGNED = {"adapter": "{their.name}", "slot": "other", "reason": "r"}
+EMAIL, VIEWER = "{their.people[owner].email}", "{their.people[viewer].email}"
+DELIVERY = {"delivery": "{their.ids[deliveries]}"}
+TRUSTED = {"issuer": "https://ci.example.org", "audience": "a", "subject": "s", "scopes": ["read"], "minutes": "9"}
+
+PAGES: dict[str, Asks] = {
+    "/": GET,
+    "/overview/figures": GET,
+    "/adapters": get({"team": TEAM}, {"q": "{their.name}"}, {"vertical": "{their.word}"}, {"stale": "1"}),
+    ADAPTER: GET,
+    f"{ADAPTER}/compare": get({"left": f"{THEIRS}@1", "right": "1"}, left="1", right="2", all="1"),
+    f"{ADAPTER}/promote": post({"version": "2", "alias": "newest", "reason": "r"}),
+    f"{ADAPTER}/{{number}}": GET,
+    f"{ADAPTER}/aliases/{{alias}}/protect": post({"approvals_required": "1", "gate": "loss <= production"}),
+    f"{ADAPTER}/aliases/{{alias}}/approve": post({"version": "2", "reason": "r"}, told=409),
+    "/jobs": get({"kind": "train"}),
+    "/jobs/{pk}": GET,
+    "/jobs/{pk}/card": GET,
+    "/jobs/{pk}/live": GET,
+    "/jobs/{pk}/cancel": post(),
+    "/jobs/{pk}/retry": post(told=409),
+    "/lineage": get(
+        {"node": f"adapter:{THEIRS}@1"}, {"node": f"dataset:{THEIRS}@1"}, {"node": f"client:{THEIRS}"},
+        {"node": "job:{their.ids[jobs]}"}, {"only_stale": "1"}, {"node": "base:llama@1", "depth": "6"},
+    ),
+    "/clients": get({"q": "{their.name}"}, {"label": "tier:{their.word}"}),
+    CLIENT: get({"at": "{their.minute}"}),
+    f"{CLIENT}/keys": post({"name": "k"}),
+    f"{CLIENT}/keys/{{key}}/revoke": post(),
+    f"{CLIENT}/describe": post({"description": "d", "contacts": "", "labels": ""}),
+    f"{CLIENT}/assign": post(ASSIGNED, ASSIGNED, {**ASSIGNED, "adapter": THEIRS}),
+    f"{CLIENT}/rollback": post({"slot": "default", "reason": "r"}),
+    "/bulk-moves": GET,
+    "/bulk-moves/preview": post(BULK, *NAMED, RESTORED),
+    "/bulk-moves/make": post(BULK, *NAMED, RESTORED),
+    "/bulk-moves/{pk}": GET,
+    "/bulk-moves/{pk}/undo": post(),
+    "/freezes": GET,
+    "/freezes/begin": post({"team": TEAM, "until": LATER, "reason": "r"}),
+    "/freezes/{pk}/lift": post(told=409),
+    "/base-models": GET,
+    "/base-models/{name}": GET,
+    "/base-models/{name}/{number}/activate": post(told=403),
+    "/datasets": get({"q": "{their.name}"}),
+    "/datasets/{team}/{name}": get({"version": "2", "against": "1"}),
+    "/campaigns": GET,
+    "/campaigns/new": post({"base_model": "llama"}),
+    "/campaigns/{pk}": GET,
+    "/campaigns/{pk}/act": post({"act": "start"}),
+    "/serving": GET,
+    "/account": GET,
+    "/account/sign-out": post(inside=False),
+    "/audit": get({"who": THEIRS}, {"client": THEIRS}, {"actor": EMAIL}, {"object": f"adapter:{THEIRS}"}),
+    "/audit/verify": post(),
+}  # fmt: skip
+
+SETTINGS: dict[str, Asks] = {
+    "/settings": GET,
+    "/settings/{team}": GET,
+    "/settings/{team}/health": GET,
+    "/settings/{team}/members": post({"user": VIEWER, "role": "editor"}),
+    "/settings/{team}/members/remove": post({"user": VIEWER}, {"user": VIEWER}),
+    "/settings/{team}/tokens": GET,
+    "/settings/{team}/tokens/mint": post({"name": "t", "scopes": ["read"]}),
+    "/settings/{team}/tokens/{pk}/revoke": post(),
+    "/settings/{team}/tokens/{pk}/rotate": post(),
+    "/settings/{team}/issuers": GET,
+    "/settings/{team}/issuers/trust": post(TRUSTED),
+    "/settings/{team}/issuers/{pk}/distrust": post(),
+    "/settings/{team}/webhooks": GET,
+    "/settings/{team}/webhooks/create": post({"url": "https://a.example.org", "events": ["alias.moved"]}),
+    "/settings/{team}/webhooks/{pk}": GET,
+    "/settings/{team}/webhooks/{pk}/switch": post({"enabled": "1"}),
+    "/settings/{team}/webhooks/{pk}/delete": post(),
+    "/settings/{team}/webhooks/{pk}/rotate": post(),
+    "/settings/{team}/webhooks/{pk}/replay": post(DELIVERY),
+}
+PAGES |= SETTINGS
+
+# A person's own: nobody's things are named but by the e-mail of a form, which must tell nothing of who is known.
+PERSONAL: dict[str, Asks] = {
+    "/accounts/login/": {**GET, **post({"login": EMAIL, "password": "wrong"})},
+    "/accounts/signup/": {**GET, **post({"email": EMAIL, "password1": "correct-horse-battery"})},
+    "/accounts/password/reset/": {**GET, **post({"email": EMAIL})},
+    "/accounts/password/reset/key/{uidb36}-{key}/": GET,
+    "/accounts/confirm-email/{key}/": GET,
+    "/accounts/oidc/{provider_id}/login/": GET,
+    "/accounts/oidc/{provider_id}/login/callback/": GET,
+} | {
+    f"/accounts/{path}/": {**GET, **post()}
+    for path in (
+        "logout", "inactive", "reauthenticate", "email", "confirm-email", "password/change", "password/set",
+        "password/reset/key/done", "password/reset/done", "login/code/confirm", "2fa", "2fa/authenticate",
+        "2fa/reauthenticate", "2fa/totp/activate", "2fa/totp/deactivate", "2fa/recovery-codes",
+        "2fa/recovery-codes/generate", "2fa/recovery-codes/download", "3rdparty/login/cancelled",
+        "3rdparty/login/error", "3rdparty/signup", "3rdparty", "social/login/cancelled", "social/login/error",
+        "social/signup", "social/connections", "sessions",
+    )
+}  # fmt: skip

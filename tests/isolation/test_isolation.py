@@ -1,0 +1,100 @@
+"""Invariant 9 at every route: another team's things answer as if they weren't there, and nothing of them shows.
+
+A new route needs a line in `api_routes.py` or `page_routes.py`; without one this fails, and says which.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.isolation.api_routes import API
+from tests.isolation.asks import Ask
+from tests.isolation.cases import Case, cases
+from tests.isolation.conftest import ADMINISTRATOR, Scene
+from tests.isolation.page_routes import PAGES, PERSONAL
+from tests.isolation.routes import routes
+from tests.isolation.walk import Asker, differences, shown
+
+DATA = API | PAGES | PERSONAL
+MACHINES = ("/api/", "/hf/")
+ALL = [(path, method) for path in DATA for method in DATA[path]]
+OPEN = ("/healthz", "/readyz", "/metrics", "/api/schema/", "/api/docs/")  # to everybody
+SIGNED = ("/parts/{part}", "/token-exchange")  # what is sent is the credential itself
+# An administrator looks after accounts and teams: who is in them, not what they own.
+LOOKED_AFTER = ("/api/v1/teams", "/api/v1/users")
+PAGES_OF_IT = tuple(f"/settings/{{team}}{part}" for part in ("", "/health", "/members", "/members/remove"))
+pytestmark = pytest.mark.django_db
+
+
+def test_every_route_has_data():
+    there = routes()
+    assert sorted(set(there) - set(DATA)) == [], "routes without a line in tests/isolation/*_routes.py"
+    assert sorted(set(DATA) - set(there)) == [], "lines for routes that aren't there"
+    for path, methods in there.items():
+        asked = {method.split(maxsplit=1)[0] for method in DATA[path]}
+        assert not path.startswith(MACHINES) or methods == asked, path
+
+
+@pytest.mark.parametrize("everybody", [False, pytest.param(True, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("path", "method"), ALL, ids=[f"{method} {path}" for path, method in ALL])
+def test_it_hides_what_is_another_teams(scene, path, method, everybody):
+    """Everybody asks at the address; what bodies and queries name is asked by owners alone, in the short form."""
+    ask = DATA[path][method]
+    if path not in PERSONAL and ask.inside:
+        _shows_a_member(scene, path, method, ask)
+    for case in cases(path, method, ask):
+        for stranger in _askers(scene.strangers, path):
+            heard = everybody or case.address != "mine" or "owner" in stranger.label
+            if heard and (stranger.label != ADMINISTRATOR or not _looked_after(path)):
+                _hides(scene, stranger, case)
+        for nobody in _askers(scene.nobody, path) if everybody or case.address != "mine" else ():
+            _refuses(scene, nobody, case)
+
+
+def _askers(askers: list[Asker], path: str) -> list[Asker]:
+    """Pages know no credentials; and what is open to everybody is the same for all."""
+    known = [one for one in askers if path.startswith(MACHINES) or not one.credential]
+    return known[:1] if path in OPEN else known
+
+
+def _looked_after(path: str) -> bool:
+    return path.startswith(LOOKED_AFTER) or path in PAGES_OF_IT
+
+
+def _shows_a_member(scene: Scene, path: str, method: str, ask: Ask) -> None:
+    """Else the walk would find nothing because there is nothing."""
+    member = scene.members["token" if path.startswith(MACHINES) and not ask.person else "session"]
+    answer = Case(path, method, ask, "theirs", ask.body, ask.query).put(member, scene.theirs, scene.theirs)
+    where = (answer.status, answer.text[:500], answer.messages)
+    if ask.told:
+        assert answer.status == ask.told or answer.failed, where
+        return
+    assert answer.status < 400, where
+    assert not answer.failed, where
+    if method == "get" and "{team}" in path and not ask.bare:
+        assert shown(answer, [], scene.secrets), "the seed shows nothing here"
+
+
+def _hides(scene: Scene, stranger: Asker, case: Case) -> None:
+    where = f"{stranger.label}: {case}"
+    answer = case.put(stranger, scene.mine, scene.theirs)
+    leaked = shown(answer, case.written(scene.mine, scene.theirs), scene.secrets)
+    assert not leaked, f"{where} shows {sorted(leaked)[:10]}"
+    if case.tells:
+        told = differences(answer, case.put(stranger, scene.mine, scene.missing))
+        assert not told, "\n".join((where, *told[:20]))
+    if case.named and case.path in API and _has_a_team(case):
+        role = (403,) if case.address == "mixed" else ()  # a viewer of what is above it
+        assert answer.status in (404, *role), f"{where} answers {answer.status}"
+
+
+def _has_a_team(case: Case) -> bool:
+    return not case.path.endswith(SIGNED) and "base-models" not in case.path and case.ask.told != 403
+
+
+def _refuses(scene: Scene, nobody: Asker, case: Case) -> None:
+    answer = case.put(nobody, scene.mine, scene.theirs)
+    leaked = shown(answer, case.written(scene.mine, scene.theirs), scene.secrets)
+    assert not leaked, f"{nobody.label}: {case} shows {sorted(leaked)[:10]}"
+    if case.path in API and case.path not in OPEN and not case.path.endswith(SIGNED):
+        assert answer.status == 401, f"{nobody.label}: {case} answers {answer.status}"
