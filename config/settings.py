@@ -163,6 +163,10 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "login": "30/m/ip", "reauthenticate": "10/m/user"}
 ALLAUTH_TRUSTED_PROXY_COUNT = PROXIES
 MFA_ADAPTER = "registry.dashboard.second_factors.SecondFactorAdapter"
+MFA_FORMS = {
+    name: f"registry.dashboard.second_factors.{name.capitalize()}Form"
+    for name in ("authenticate", "reauthenticate")
+}
 MFA_TOTP_ISSUER = "Plethora"
 MFA_TOTP_TOLERANCE = 1  # clocks of telephones
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # administrators make accounts: nobody is asked to prove an address

@@ -1,8 +1,16 @@
-"""How allauth keeps the secrets of second factors: sealed, so that who reads the database signs in as nobody."""
+"""Second factors: allauth keeps their secrets sealed, and a code is good once.
+
+Who reads the database signs in as nobody.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+from allauth.mfa import app_settings
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.base import forms
+from django.core.cache import cache
 
 from registry.services import accounts
 
@@ -13,3 +21,25 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 
     def decrypt(self, encrypted_text: str) -> str:
         return accounts.unseal(encrypted_text)
+
+
+def use_up(user: Any, code: str) -> None:
+    """Raises where the code was good once already. allauth forgets that before a tolerated code is over."""
+    seconds = app_settings.TOTP_PERIOD * (2 * app_settings.TOTP_TOLERANCE + 1)
+    digits = "".join(filter(str.isdigit, code))
+    if not cache.add(f"second-factor:{user.pk}:{digits}", "used", timeout=seconds):
+        raise SecondFactorAdapter().validation_error("incorrect_code")
+
+
+class AuthenticateForm(forms.AuthenticateForm):  # type: ignore[misc]
+    def clean_code(self) -> str:
+        code: str = super().clean_code()
+        use_up(self.user, code)
+        return code
+
+
+class ReauthenticateForm(forms.ReauthenticateForm):  # type: ignore[misc]
+    def clean_code(self) -> str:
+        code: str = super().clean_code()
+        use_up(self.user, code)
+        return code
