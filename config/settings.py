@@ -269,6 +269,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.Discreet"
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
