@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from registry.errors import Unavailable
 from serving.receipts import Spool
-from serving.schemas import ADAPTER_HEADER, DIGEST_HEADER, Admission, error_body, tokens_used
+from serving.schemas import ADAPTER_HEADER, DIGEST_HEADER, RECEIPT_HEADER, Admission, error_body, tokens_used
 from serving.upstream import Reply
 
 DONE = "data: [DONE]\n\n"
@@ -38,7 +38,7 @@ class Record:
         return {
             ADAPTER_HEADER: admission.address,
             DIGEST_HEADER: admission.digest,
-            "X-Plethora-Receipt": self.request,
+            RECEIPT_HEADER: self.request,
         }
 
     def write(self, admission: Admission, tokens: tuple[int, int], outcome: str) -> None:
@@ -70,10 +70,10 @@ class Record:
 
 
 def whole(reply: Reply, record: Record, headers: Mapping[str, str]) -> Response:
-    """An answer that came in one piece; refusals of the engine pass through with their Retry-After."""
+    """An answer that came in one piece; refusals of the engine pass through without a receipt."""
     response = reply.response
     if response.status_code != httpx.codes.OK:
-        kept = dict(headers)
+        kept = {name: value for name, value in headers.items() if name != RECEIPT_HEADER}
         if "Retry-After" in response.headers:
             kept["Retry-After"] = response.headers["Retry-After"]
         return Response(response.content, response.status_code, kept, "application/json")

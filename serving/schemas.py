@@ -12,6 +12,7 @@ from registry.errors import Malformed, RegistryError
 
 ADAPTER_HEADER = "X-Plethora-Adapter"
 DIGEST_HEADER = "X-Plethora-Digest"
+RECEIPT_HEADER = "X-Plethora-Receipt"
 REQUEST_HEADER = "X-Request-Id"
 CLIENT_HEADER = "X-Plethora-Client"  # tells our engine between whom it has to be fair
 DEFAULT_SLOT = "default"

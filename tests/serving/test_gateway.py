@@ -168,6 +168,7 @@ def test_it_passes_a_full_queue_on(site, engine):
     engine.faults = ["busy"]
     answer = site.chat(site.key("triage"))
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    assert "X-Plethora-Receipt" not in answer.headers
 
 
 def test_it_asks_again_when_an_engine_vanishes_before_a_byte_was_sent(site, engine):
