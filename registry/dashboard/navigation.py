@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
+from registry.access import administers
 from registry.dashboard.callers import caller
 from registry.selectors import freezes, overview
 
@@ -54,6 +55,7 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
                 room("Serving", "server", "serving"),
                 room("Audit log", "scroll-text", "audit"),
                 room("Settings", "settings", "settings"),
+                *([room("Accounts", "user-cog", "users")] if administers(by) else []),
             ],
         },
     }

@@ -20,6 +20,7 @@ from registry.dashboard import (
     sessions,
     settings,
     tokens,
+    users,
     webhooks,
 )
 
@@ -43,6 +44,7 @@ urlpatterns = [
         tokens,
         webhooks,
         issuers,
+        users,
         audit,
     )
     for url in noun.urlpatterns

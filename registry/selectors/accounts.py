@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from registry.access import Caller, require_administrator
 from registry.errors import NotFound
@@ -18,6 +18,11 @@ def listing(by: Caller, *, active: bool | None = None) -> QuerySet[User]:
     """Everybody who has an account here."""
     require_administrator(by)
     return User.objects.all() if active is None else User.objects.filter(is_active=active)
+
+
+def with_teams(rows: QuerySet[User]) -> QuerySet[User]:
+    """Each with the teams that it is in."""
+    return rows.prefetch_related(Prefetch("memberships", Membership.objects.select_related("team").order_by("pk")))
 
 
 def one(by: Caller, email: str) -> User:

@@ -51,6 +51,7 @@ BADGES = {
     "delivered": ("fresh", "circle-check"),
     "failing": ("stale", "triangle-alert"),
     "expired": ("archived", "calendar-x"),
+    "closed": ("archived", "user-x"),
     "off": ("archived", "power-off"),
     "failed": ("failed", "circle-x"),
     "rejected": ("failed", "circle-x"),

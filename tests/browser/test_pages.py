@@ -27,7 +27,7 @@ PAGES = (
     "/datasets/atelier/two-versions?version=2&against=1", "/campaigns", "/campaigns/{campaign}",
     "/settings/atelier", "/settings/atelier/tokens", "/settings/atelier/webhooks",
     "/settings/atelier/webhooks/{webhook}", "/settings/atelier/issuers", "/settings/atelier/health",
-    "/bulk-moves", "/freezes", "/serving", "/audit", "/audit?who=atelier/marlow-stores",
+    "/users", "/bulk-moves", "/freezes", "/serving", "/audit", "/audit?who=atelier/marlow-stores",
 )  # fmt: skip
 
 
@@ -117,6 +117,14 @@ def test_it_sends_a_delivery_again(page: Any, site: Site) -> None:
     rows.first.get_by_role("button", name="Send again").click()
     expect(page.get_by_text("1 delivery is sent again.")).to_be_visible()
     assert rows.count() == before - 1
+
+
+def test_an_island_leaves_what_is_unfolded_as_it_is(page: Any, site: Site) -> None:
+    page.goto(f"/settings/atelier/webhooks/{site.seed['webhook']}")
+    asks = "htmx.trigger('#deliveries', 'htmx:beforeRequest', {requestConfig: {}})"
+    assert page.evaluate(asks)
+    page.get_by_text("what is sent").first.click()
+    assert not page.evaluate(asks)
 
 
 def test_it_shows_foreign_text_as_text(page: Any, site: Site) -> None:

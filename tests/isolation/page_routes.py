@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.isolation.asks import GET, Asks, get, post
+from tests.isolation.asks import GET, Ask, Asks, get, post
 
 ADAPTER = "/adapters/{team}/{name}"
 CLIENT = "/clients/{team}/{name}"
@@ -88,7 +88,12 @@ SETTINGS: dict[str, Asks] = {
     "/settings/{team}/webhooks/{pk}/rotate": post(),
     "/settings/{team}/webhooks/{pk}/replay": post(DELIVERY),
 }
-PAGES |= SETTINGS
+PAGES |= SETTINGS | {
+    "/users": {"get": Ask(told=403)},
+    "/users/create": post({"user": "new@example.org"}, told=403),
+    "/users/switch": post({"user": VIEWER, "active": "1"}, told=403),
+    "/users/sign-out": post({"user": VIEWER}, told=403),
+}
 
 # A person's own: nobody's things are named but by the e-mail of a form, which must tell nothing of who is known.
 PERSONAL: dict[str, Asks] = {

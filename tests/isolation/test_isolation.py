@@ -21,7 +21,7 @@ ALL = [(path, method) for path in DATA for method in DATA[path]]
 OPEN = ("/healthz", "/readyz", "/metrics", "/api/schema/", "/api/docs/")  # to everybody
 SIGNED = ("/parts/{part}", "/token-exchange")  # what is sent is the credential itself
 # An administrator looks after accounts and teams: who is in them, not what they own.
-LOOKED_AFTER = ("/api/v1/teams", "/api/v1/users")
+LOOKED_AFTER = ("/api/v1/teams", "/api/v1/users", "/users")
 PAGES_OF_IT = tuple(f"/settings/{{team}}{part}" for part in ("", "/health", "/members", "/members/remove"))
 pytestmark = pytest.mark.django_db
 
