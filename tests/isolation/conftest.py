@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from django.test import override_settings
+from django.utils import timezone
 
 from registry.access import SYSTEM
 from registry.choices import Role
 from registry.models import ApiToken, ClientKey, User
-from registry.services import teams
+from registry.services import audit, teams
 from tests.isolation import walk
-from tests.isolation.walk import MISSING, THEIRS, Asker, Names
+from tests.isolation.api_routes import API
+from tests.isolation.cases import Case
+from tests.isolation.page_routes import PAGES, PERSONAL
+from tests.isolation.walk import MISSING, THEIRS, Answer, Asker, Names
 from tests.make import make_engine
 from tests.registry.filled import Filled, fill, kept
 
 ADMINISTRATOR = "administrator"
+DATA = API | PAGES | PERSONAL
+OPEN = ("/healthz", "/readyz", "/metrics", "/api/schema/", "/api/docs/")  # to everybody
 UNLIMITED = {"FAILURES_PER_MINUTE": 10**9, "TOKENS_PER_HOUR": 10**9, "ACCOUNT_RATE_LIMITS": False}
 
 
@@ -28,21 +35,46 @@ class Scene:
     missing: Names
     secrets: frozenset[str]
     members: dict[str, Asker]
-    strangers: list[Asker]
     nobody: list[Asker]
+    strangers: list[Asker] = field(default_factory=list)
+    # What an owner of mine is told at each address of its own, before there is another team, and beside it.
+    alone: dict[str, Answer] = field(default_factory=dict)
+    beside: dict[str, Answer] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
 def scene(django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Scene]:
     with kept(django_db_blocker, tmp_path_factory.mktemp("isolation")), override_settings(**UNLIMITED):
         ours = fill(teams.create(by=SYSTEM, slug="finance", name="Finance"), name="ledger")
+        _engine(ours)
+        strangers = _strangers(ours)
+        audit.seal()
+        alone = at_home(_names(ours, "k"), strangers[0])
         common = walk.digests()
         walk.count_from(walk.FIRST)
         team = teams.create(by=SYSTEM, slug=f"{THEIRS}-team", name=f"{THEIRS} land")
         theirs = fill(team, name=f"{THEIRS}-thing", word=THEIRS, mail=f"{THEIRS}.example")
-        make_engine(*[one.team.adapters.get().versions.first() for one in (ours, theirs)])
+        _engine(ours, theirs)
         walk.count_from(walk.LATER)
-        yield _scene(ours, theirs, walk.digests() - common)
+        found = _scene(ours, theirs, walk.digests() - common)
+        found.strangers, found.alone, found.beside = strangers, alone, at_home(found.mine, strangers[0])
+        yield found
+
+
+def _engine(*teams_: Filled) -> None:
+    """It holds a version of each, and ticked in the future: nobody plays it on."""
+    engine = make_engine(*[one.team.adapters.get().versions.earliest("number") for one in teams_])
+    type(engine).objects.filter(pk=engine.pk).update(last_tick=timezone.now() + timedelta(days=1))
+
+
+def at_home(mine: Names, owner: Asker) -> dict[str, Answer]:
+    """What every GET of something of one's own tells an owner."""
+    asks = [(path, DATA[path]["get"]) for path in API | PAGES if "get" in DATA[path]]
+    return {
+        path: Case(path, "get", ask, "mine", None, ask.query).put(owner, mine, mine)
+        for path, ask in asks
+        if path not in OPEN
+    }
 
 
 def _scene(ours: Filled, theirs: Filled, digests: set[str]) -> Scene:
@@ -59,7 +91,6 @@ def _scene(ours: Filled, theirs: Filled, digests: set[str]) -> Scene:
             "token": Asker("member", credential=theirs.tokens[Role.OWNER]),
             "session": Asker("member", user=theirs.people[Role.OWNER]),
         },
-        strangers=_strangers(ours),
         nobody=[Asker("nobody"), Asker("client key", credential=ours.key)],
     )
 

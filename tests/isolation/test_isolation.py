@@ -10,16 +10,19 @@ import pytest
 from tests.isolation.api_routes import API
 from tests.isolation.asks import Ask
 from tests.isolation.cases import Case, cases
-from tests.isolation.conftest import ADMINISTRATOR, Scene
-from tests.isolation.page_routes import PAGES, PERSONAL
+from tests.isolation.conftest import ADMINISTRATOR, DATA, OPEN, Scene
+from tests.isolation.page_routes import PERSONAL
 from tests.isolation.routes import routes
 from tests.isolation.walk import Asker, differences, shown
 
-DATA = API | PAGES | PERSONAL
 MACHINES = ("/api/", "/hf/")
 ALL = [(path, method) for path in DATA for method in DATA[path]]
-OPEN = ("/healthz", "/readyz", "/metrics", "/api/schema/", "/api/docs/")  # to everybody
 SIGNED = ("/parts/{part}", "/token-exchange")  # what is sent is the credential itself
+# What is counted over all teams, or made anew for each answer.
+OF_ALL = (
+    "/api/v1/audit/verify", "/api/v1/audit/export", "/api/v1/base-models/{base}/versions/{number}/impact",
+    "/base-models", "/base-models/{name}",
+)  # fmt: skip
 # An administrator looks after accounts and teams: who is in them, not what they own.
 LOOKED_AFTER = ("/api/v1/teams", "/api/v1/users", "/users")
 PAGES_OF_IT = tuple(f"/settings/{{team}}{part}" for part in ("", "/health", "/members", "/members/remove"))
@@ -49,6 +52,14 @@ def test_it_hides_what_is_another_teams(scene, path, method, everybody):
                 _hides(scene, stranger, case)
         for nobody in _askers(scene.nobody, path) if everybody or case.address != "mine" else ():
             _refuses(scene, nobody, case)
+
+
+def test_an_owner_is_told_the_same_with_and_without_another_team(scene):
+    """Not even by a count, but where it is meant: what all teams together have, wait for or are hit by."""
+    both = {path: (scene.beside[path], alone) for path, alone in scene.alone.items() if path not in OF_ALL}
+    told = {path: differences(*answers) for path, answers in both.items()}
+    wrong = [f"{path}: {line}" for path, lines in told.items() for line in lines[:8]]
+    assert not wrong, "\n".join(wrong)
 
 
 def _askers(askers: list[Asker], path: str) -> list[Asker]:

@@ -33,7 +33,8 @@ PASSING = (
         "CSRF",
     ),
     (re.compile(r'(totp-secret">|base64,)[\w+/=]+'), "TOTP"),
-    (re.compile(r"\d+\s(seconds?|minutes?) ago|\bnow\b"), "AGO"),
+    (re.compile(r"(\d+|an?)\s(seconds?|minutes?) ago|\bnow\b"), "AGO"),
+    (re.compile(r"signature=[\w:-]+"), "SIGNED"),
     (re.compile(r'"request_id": ?"[^"]*"'), "REQUEST"),
 )
 OWN_TO_EACH = ("X-Request-Id", "Set-Cookie", "Date", "ETag", "Content-Length")

@@ -17,7 +17,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from registry.access import SYSTEM, Caller
-from registry.choices import Role, Scope, Split
+from registry.choices import BaseStatus, Role, Scope, Split
 from registry.models import (
     Adapter,
     AdapterVersion,
@@ -88,10 +88,11 @@ class Filled:
     def path(self, template: str) -> str:
         """The address of a template such as `/api/v1/jobs/{id}`."""
         known, parts = self.texts(), [""]
+        if "base-models" in template:
+            known |= {"name": BASE, "number": "3"}  # a draft: it would touch what there is
         for part in template.split("/"):
             before = parts[-1]
-            here = {**known, "name": BASE} if before == "base-models" else known
-            parts.append(NAMED.sub(lambda found: here.get(found[1]) or str(self.ids.get(before, "x")), part))  # noqa: B023
+            parts.append(NAMED.sub(lambda found: known.get(found[1]) or str(self.ids.get(before, "x")), part))  # noqa: B023
         return "/".join(parts[1:])
 
     def texts(self) -> dict[str, str]:
@@ -170,6 +171,7 @@ def _versions(made: Filled, word: str) -> tuple[AdapterVersion, AdapterVersion]:
     approvals.approve(by=by, adapter=adapter, name="guarded", version=other, reason=word)
     if adapter.base_model.versions.count() == 1:
         make_base_version(BASE, change="weights")
+        make_base_version(BASE, change="template", status=BaseStatus.DRAFT)
     until = timezone.now() + timedelta(days=3)
     made.ids["waivers"] = waivers.waive(by=by, version=other, reason=word, until=until).pk
     merging.request(by=by, version=version)
