@@ -25,6 +25,7 @@ from registry.services import receipts
 EVERY_SECONDS = 0.5
 LINES_AT_ONCE = 2000
 ROTATE_BYTES = 4 * 1024**2
+CLOSED = -1
 log = logging.getLogger(__name__)
 
 
@@ -66,12 +67,14 @@ class Spool:
         return count
 
     def close(self) -> None:
-        """Bring in what is left, and go without a trace if that worked."""
+        """Bring in what is left, and go without a trace if that worked. Whoever writes later is refused."""
         with suppress(DatabaseError):
             self._ingest_own()
+        with self._guard:
             if os.fstat(self._file).st_size == self._read:
                 self._path.unlink(missing_ok=True)
-        os.close(self._file)
+            os.close(self._file)
+            self._file = CLOSED  # the number may be another file's by now
 
     def _ingest_own(self) -> int:
         count = 0

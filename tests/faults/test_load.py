@@ -112,7 +112,7 @@ def test_requests_answered_are_receipts_while_gateways_die(embedded: Place, ende
     ended.append(site)
 
     def enough(callers: list[Caller]) -> bool:
-        return eventually(lambda: sum(g.kills for g in site.gateways) >= 3 and min(answered(callers)) >= 10, 60)
+        return eventually(lambda: sum(g.kills for g in site.gateways) >= 3 and min(answered(callers)) >= 10, 180)
 
     callers = load(site, {site.mover.beat: 0.3, kill_in_turn(site).__next__: 1.0}, enough)
     ledger = account(site, callers)

@@ -102,6 +102,16 @@ def test_it_leaves_no_file_when_it_closes(tmp_path, line):
     assert Receipt.objects.count() == 1
 
 
+def test_it_keeps_nothing_once_it_is_closed(tmp_path, line):
+    spool = Spool(tmp_path / "spool")
+    spool.close()
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)  # takes the number of the spool's file
+    with pytest.raises(OSError, match="Bad file"):
+        spool.write(line("late"))
+    assert os.fstat(other).st_size == 0
+    os.close(other)
+
+
 def test_it_leaves_no_half_line_when_the_disk_is_full(tmp_path, line, monkeypatch):
     spool, write = Spool(tmp_path), os.write
     with monkeypatch.context() as full:
