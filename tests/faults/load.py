@@ -27,7 +27,7 @@ from registry.services import aliases, assignments
 QUESTION = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8, "temperature": 0}
 HANG_UP_EVERY = 9
 PAUSE_SECONDS = 0.05  # what a caller thinks before it asks again, or tries again
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True)

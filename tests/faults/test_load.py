@@ -127,7 +127,7 @@ def test_a_minute_of_load(place: Place, ended: list[Site], database_goes: Callab
     site = Site(place, callers=16)
     ended.append(site)
     beats: Beats = {site.mover.beat: 2.0, kill_in_turn(site).__next__: 3.0}
-    beats |= {site.engine.kill_children: 19.0, database_goes: 13.0}
+    beats |= {site.engine.kill_children: 19.0, database_goes: 25.0}
     callers = load(site, beats, lambda _: time.sleep(60))
     ledger = account(site, callers)
     assert ledger.faults == {}
