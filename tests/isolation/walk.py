@@ -37,7 +37,7 @@ PASSING = (
     (re.compile(r"signature=[\w:-]+"), "SIGNED"),
     (re.compile(r'"request_id": ?"[^"]*"'), "REQUEST"),
 )
-OWN_TO_EACH = ("X-Request-Id", "Set-Cookie", "Date", "ETag", "Content-Length")
+OWN_TO_EACH = ("X-Request-Id", "Set-Cookie", "Date", "Expires", "Last-Modified", "ETag", "Content-Length")
 
 
 @dataclass

@@ -201,6 +201,7 @@ def _client(made: Filled, version: AdapterVersion, other: AdapterVersion, word: 
         by=by, team=made.team, name=made.name, vertical="", description=word, contacts=[contact],
         labels={"tier": word or "k"},
     )  # fmt: skip
+    clients.create(by=by, team=made.team, name=f"{made.name}-idle", vertical="")  # nothing is assigned to it
     key, made.key = clients.mint_key(by=by, client=client, name=word or "k", expires_at=None)
     made.ids["keys"] = key.pk
     alias = version.aliases.get(name="production")
