@@ -48,7 +48,7 @@ class BodyLimitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
         most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if request.path.startswith(MACHINES) or not length.isdigit() or int(length) <= most:
+        if request.path.startswith(MACHINES) or not length.isdecimal() or int(length) <= most:
             return self.get_response(request)
         return too_large(request)
 

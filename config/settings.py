@@ -139,6 +139,7 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
         "LOCATION": HOME / "cache" / "web",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},  # beyond that it drops a third at random, counts that still hold too
     }
 }
 
@@ -161,7 +162,6 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_ADAPTER = "registry.dashboard.accounts.AccountAdapter"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "login": "30/m/ip", "reauthenticate": "10/m/user"}
-ALLAUTH_TRUSTED_PROXY_COUNT = PROXIES
 MFA_ADAPTER = "registry.dashboard.second_factors.SecondFactorAdapter"
 MFA_FORMS = {
     name: f"registry.dashboard.second_factors.{name.capitalize()}Form"

@@ -36,7 +36,7 @@ class Refused(Exception):
 
 def get_json(url: str) -> Any:
     """The JSON at `url`; raises Refused."""
-    status, body = _call("GET", url)
+    status, body = _call("GET", url, read=True)
     host = urlsplit(url).hostname
     if status != httpx.codes.OK:
         raise Refused(f"{host} answered {status}")
@@ -48,7 +48,7 @@ def get_json(url: str) -> Any:
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     """The status of the answer, whatever it says; raises Refused where there is none."""
-    return _call("POST", url, body, headers)[0]
+    return _call("POST", url, body, headers)[0]  # what it says beside that isn't read
 
 
 def check(url: str) -> None:
@@ -58,7 +58,9 @@ def check(url: str) -> None:
         raise Refused(f"{host} lies inside")
 
 
-def _call(method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+def _call(
+    method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None, *, read: bool = False
+) -> tuple[int, bytes]:
     parts = _parts(url)
     host, port = _authority(parts)
     target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
@@ -72,7 +74,7 @@ def _call(method: str, url: str, body: bytes = b"", headers: Mapping[str, str] |
             httpcore.ConnectionPool(ssl_context=_trusted(), network_backend=network) as pool,
             pool.stream(method, where, headers=list(said.items()), content=body) as answer,
         ):
-            return answer.status, _bounded(answer.iter_stream())
+            return answer.status, _bounded(answer.iter_stream()) if read else b""
     except (*FAILURES, ssl.SSLError, OSError, ValueError) as error:
         raise Refused(f"{host}: {_reason(error)}") from error
 

@@ -10,6 +10,15 @@ import ipaddress
 import math
 import time
 from threading import Lock
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from registry.errors import RateLimited
+
+if TYPE_CHECKING:
+    from registry.models import User
 
 MOST_COUNTED = 10_000
 MINUTE, HOUR = 60.0, 3600.0
@@ -37,10 +46,35 @@ def address(peer: str, forwarded: str, proxies: int) -> str:
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()] if proxies else []
     seen = hops[-min(proxies, len(hops))] if hops else peer
     try:
-        found = ipaddress.ip_address(seen)
+        found = ipaddress.ip_address(seen.partition(":")[0] if seen.count(":") == 1 else seen)
     except ValueError:
         return peer
+    found = getattr(found, "ipv4_mapped", None) or found
     return str(found) if found.version == 4 else str(ipaddress.ip_network(f"{found}/64", strict=False))
+
+
+def count_failure(request: HttpRequest) -> None:
+    """A wrong credential. Raises RateLimited after too many of them in a minute; right ones are taken still."""
+    most = settings.FAILURES_PER_MINUTE
+    wait = spend("failure", sender(request), most=most, seconds=MINUTE)
+    if wait:
+        text = f"More than {most} wrong credentials a minute came from your address; wait {wait} s."
+        raise RateLimited(text, retry_after=wait)
+
+
+def count_token(person: User | None) -> None:
+    """A token that is about to be made. Raises RateLimited where its maker had too many in an hour."""
+    wait = spend("token", str(person and person.pk), most=settings.TOKENS_PER_HOUR, seconds=HOUR)
+    if wait:
+        raise RateLimited(
+            f"You made {settings.TOKENS_PER_HOUR} tokens within an hour; use them.", retry_after=wait
+        )
+
+
+def sender(request: HttpRequest) -> str:
+    """Where the request came from, as our own proxies saw it."""
+    peer, forwarded = request.META.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", "")
+    return address(peer, forwarded, settings.PROXIES)
 
 
 def forget() -> None:

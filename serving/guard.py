@@ -43,7 +43,7 @@ class Guard:
         wrapped = _Answer(send, self.headers, lambda: _failure(scope))
         asked = Headers(scope=scope)
         length = asked.get("content-length", "0")
-        if length.isdigit() and int(length) > MOST_BODY_BYTES:
+        if length.isdecimal() and int(length) > MOST_BODY_BYTES:
             text = f"The body has more than {MOST_BODY_BYTES} bytes; send less."
             await _refusal(TooLarge(text, code="body_too_large"), asked)(scope, receive, wrapped)
             return
@@ -78,7 +78,10 @@ class _Answer:
 def _failure(scope: Scope) -> RateLimited | None:
     """Count a wrong key."""
     peer = (scope.get("client") or ("", 0))[0]
-    who = throttle.address(peer, Headers(scope=scope).get("x-forwarded-for", ""), settings.PROXIES)
+    forwarded = ",".join(
+        Headers(scope=scope).getlist("x-forwarded-for")
+    )  # a proxy may have added a line of its own
+    who = throttle.address(peer, forwarded, settings.PROXIES)
     most = settings.FAILURES_PER_MINUTE
     wait = throttle.spend("failure", who, most=most, seconds=throttle.MINUTE)
     text = f"More than {most} wrong keys a minute came from your address; wait {wait} s."

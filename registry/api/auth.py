@@ -11,8 +11,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from registry import throttle
 from registry.access import Caller
-from registry.api.requests import count_failure
 from registry.errors import Unauthenticated
 from registry.models import ApiToken, User
 from registry.selectors import credentials
@@ -26,7 +26,7 @@ class BearerToken(BaseAuthentication):
             return None
         token = credentials.recent_api_token(text.strip()) if scheme.lower() == "bearer" else None
         if token is None:
-            count_failure(request._request)
+            throttle.count_failure(request._request)
             raise AuthenticationFailed("This token is unknown, expired or revoked; mint another one.")
         tokens.touch(token)
         return token.owner, token

@@ -11,9 +11,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry import throttle
 from registry.access import Act
 from registry.api.outputs import Out
-from registry.api.requests import count_failure
 from registry.api.tokens import TokenOut, TokenShown
 from registry.api.views import View
 from registry.choices import Scope
@@ -82,7 +82,7 @@ class Exchange(View):
         try:
             token, text = services.exchange(team=data["team"], text=data["token"], request_id=self.by.request_id)
         except Unauthenticated:
-            count_failure(request._request)
+            throttle.count_failure(request._request)
             raise
         return self.one({**TokenOut(token).data, "token": text}, 201)
 

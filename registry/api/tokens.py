@@ -11,9 +11,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry import throttle
 from registry.access import Act
 from registry.api.outputs import Out
-from registry.api.requests import count_token
 from registry.api.views import View
 from registry.choices import Scope
 from registry.models import ApiToken
@@ -62,7 +62,7 @@ class Tokens(View):
     def post(self, request: Request) -> Response:
         data = self.parse(TokenIn)
         team = selectors.team(self.by, Act.ADMIN, data.pop("team"))
-        count_token(self.by.name)
+        throttle.count_token(self.by.person)
         token, text = services.mint(by=self.by, team=team, **data)
         return self.one({**TokenOut(token).data, "token": text}, 201)
 
@@ -78,7 +78,7 @@ class RotateToken(View):
     @extend_schema(request=RotateIn, responses={201: TokenShown})
     def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the word of the address
         grace = timedelta(seconds=self.parse(RotateIn)["grace_seconds"])
-        count_token(self.by.name)
+        throttle.count_token(self.by.person)
         token, text = services.rotate(by=self.by, token_id=id, grace=grace)
         return self.one({**TokenOut(token).data, "token": text}, 201)
 

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 
+from registry import throttle
 from registry.choices import Scope
 from registry.dashboard.callers import act, caller, page, paged, shown_once
 from registry.dashboard.moments import moment_of
@@ -45,13 +46,16 @@ def mint(request: HttpRequest, team: str) -> HttpResponse:
         raise Invalid("Choose what the token may do: one scope at least.", param="scopes")
     typed = request.POST.get("expires", "").strip()
     until = moment_of(typed, param="expires") if typed else None
+    throttle.count_token(by.person)
     _, text = services.mint(by=by, team=row, name=name, scopes=scopes, expires_at=until)
     return _shown(request, team, text, name)
 
 
 @shown_once("settings-tokens", "team")
 def rotate(request: HttpRequest, team: str, pk: int) -> HttpResponse:
-    token, text = services.rotate(by=caller(request), token_id=str(pk), grace=GRACE)
+    by = caller(request)
+    throttle.count_token(by.person)
+    token, text = services.rotate(by=by, token_id=str(pk), grace=GRACE)
     return _shown(request, team, text, token.name)
 
 

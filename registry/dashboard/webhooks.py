@@ -90,7 +90,7 @@ def delete(request: HttpRequest, team: str, pk: int) -> tuple[str, str]:
 def replay(request: HttpRequest, team: str, pk: int) -> str:
     by, one, since = caller(request), request.POST.get("delivery", ""), request.POST.get("since", "").strip()
     if one:
-        if not one.isdigit():
+        if not one.isdecimal():
             raise Invalid("Which delivery? Choose one of the list.", param="delivery")
         _, count = services.replay(by=by, webhook_id=pk, delivery=int(one[:18]))
     else:

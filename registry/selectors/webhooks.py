@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from registry.access import Act, Caller, fetch, require_scope, teams, visible
 from registry.choices import DeliveryState
 from registry.models import WebhookDelivery, WebhookEndpoint
 
-WAITING = Count("deliveries", filter=Q(deliveries__state=DeliveryState.PENDING))
+PENDING = WebhookDelivery.objects.filter(endpoint=OuterRef("pk"), state=DeliveryState.PENDING).order_by()
+WAITING = Coalesce(Subquery(PENDING.values("endpoint").annotate(count=Count("pk")).values("count")), 0)
 
 
 def listing(by: Caller, *, team: str = "") -> QuerySet[WebhookEndpoint]:

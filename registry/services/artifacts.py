@@ -1,6 +1,6 @@
 """Bytes into the store, and manifests that name them.
 
-The order is the whole point (handbook: bytes first, row second):
+The order is the whole point (bytes first, row second):
 1. hash while reading; 2. insert `Artifact(pending)`; 3. upload; 4. verify what arrived;
 5. in the caller's transaction: artifacts committed, manifest written, the version that names it.
 A crash between any two leaves at most a pending artifact, which the sweep removes.

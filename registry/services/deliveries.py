@@ -11,15 +11,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from registry import outbound
@@ -29,6 +31,7 @@ from registry.services import webhooks
 
 LEASE = timedelta(seconds=60)
 AT_ONCE = 16  # endpoints
+OF_ONE_TEAM = 4  # of those
 MOST_OF_ONE = 20
 LONGEST_SECONDS = 20.0  # for one endpoint in one round, well within the lease
 SHORTEST_PAUSE = timedelta(seconds=2)
@@ -36,12 +39,14 @@ LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_WAIT = timedelta(hours=6)
 GONE = 410
 BATCH = 5000
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
     status: int | None = None
     error: str = ""
+    ours: bool = False  # it didn't go out, and that is no fault of the receiver
 
     @property
     def ok(self) -> bool:
@@ -62,15 +67,27 @@ def due() -> QuerySet[WebhookEndpoint]:
     """Endpoints that something waits for, those that waited longest first."""
     now = timezone.now()
     waiting = WebhookDelivery.objects.filter(endpoint=OuterRef("pk"), state=DeliveryState.PENDING, due_at__lte=now)
+    longest = Subquery(waiting.order_by("due_at").values("due_at")[:1])
     ready = Q(paused_until__isnull=True) | Q(paused_until__lte=now)
-    rows = WebhookEndpoint.objects.filter(ready, Exists(waiting), enabled=True).select_related("team")
-    return rows.order_by(F("paused_until").asc(nulls_first=True), "pk")
+    rows = WebhookEndpoint.objects.filter(ready, enabled=True).select_related("team").annotate(since=longest)
+    return rows.filter(since__isnull=False).order_by("since", "pk")
+
+
+def _chosen() -> list[WebhookEndpoint]:
+    """Those of a round: no team takes all places, however many slow endpoints it has."""
+    places: Counter[int] = Counter()
+    rows = []
+    for row in due():
+        places[row.team_id] += 1
+        if places[row.team_id] <= OF_ONE_TEAM:
+            rows.append(row)
+    return rows[:AT_ONCE]
 
 
 def deliver() -> int:
     """Rounds until nothing is due or nothing goes through; returns how many were delivered."""
     delivered = 0
-    while parcels := [_claimed(row) for row in due()[:AT_ONCE]]:
+    while parcels := [_claimed(row) for row in _chosen()]:
         with ThreadPoolExecutor(len(parcels)) as pool:
             list(pool.map(_send_all, parcels))
         went = sum(_settle(parcel) for parcel in parcels)
@@ -117,13 +134,16 @@ def _send_all(parcel: Parcel) -> None:
 
 def _send(url: str, row: WebhookDelivery, secrets: Sequence[str]) -> Outcome:
     if not secrets:
-        return Outcome(error="The key that sealed its secret is gone; rotate the secret.")
+        return Outcome(error="The key that sealed its secret is gone; rotate the secret.", ours=True)
     body = row.body.encode()
     headers = {"Content-Type": "application/json", **signed(row.message, int(time.time()), body, secrets)}
     try:
         status = outbound.post(url, body, headers)
     except outbound.Refused as error:
         return Outcome(error=str(error)[:300])
+    except Exception as error:  # one that nobody thought of must not keep the others of its round
+        log.exception("webhook delivery %s", row.pk)
+        return Outcome(error=type(error).__name__, ours=True)
     return Outcome(status, "" if 200 <= status < 300 else f"It answered {status}.")
 
 
@@ -160,6 +180,8 @@ def _keep(endpoint: WebhookEndpoint, row: WebhookDelivery, outcome: Outcome, now
     alone = endpoint.failing_since is None or endpoint.failing_since > first
     if outcome.ok:
         fields |= {"state": DeliveryState.DELIVERED}
+    elif outcome.ours:
+        fields |= {"due_at": now + LONGEST_PAUSE}
     elif alone and now - first >= _patience():
         fields |= {"state": DeliveryState.FAILED}
     else:
@@ -181,7 +203,7 @@ def _judge(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome], now: datetime
     rows, last = WebhookEndpoint.objects.filter(pk=endpoint.pk), outcomes[-1]
     if any(outcome.ok for outcome in outcomes):
         rows.exclude(failures=0).update(failures=0, failing_since=None, paused_until=None)
-    if last.ok:
+    if last.ok or last.ours:
         return
     rows.update(failures=F("failures") + 1)
     rows.filter(failing_since__isnull=True).update(failing_since=now)

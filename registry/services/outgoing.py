@@ -43,6 +43,7 @@ EVENTS = {
     "campaign.cancel": "campaign.cancelled",
     "campaign.rollback": "campaign.rolled_back",
 }
+TO_ALL = {"base_version.activate"}  # of what belongs to no team: a sweep's or a scrub's findings are nobody's news
 STALENESS = "staleness.opened"
 TYPES = sorted({*EVENTS.values(), STALENESS})
 PATTERNS = sorted({"*", *(f"{name[:at]}.*" for name in TYPES for at, sign in enumerate(name) if sign == ".")})
@@ -51,7 +52,7 @@ PATTERNS = sorted({"*", *(f"{name[:at]}.*" for name in TYPES for at, sign in enu
 def tell(event: AuditEvent) -> None:
     """Rows for whoever listens to this event, and to what it makes stale."""
     name = EVENTS.get(event.action)
-    if name is not None:
+    if name is not None and (event.team is not None or event.action in TO_ALL):
         _write(_listening(event.team, name), name, event, _words(event))
     if event.action in openings.CAUSES:
         _tell_opened(event)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from registry.access import Act, Caller, administers, require, require_administrator
 from registry.choices import Role
 from registry.errors import Conflict, NotFound
-from registry.models import Client, Membership, Team, User
+from registry.models import ApiToken, Client, Membership, Team, User
+from registry.selectors import credentials as known
 from registry.services import audit, gates
 
 
@@ -63,14 +65,18 @@ def set_member(*, by: Caller, team: Team, email: str, role: Role) -> Membership:
 
 
 def remove_member(*, by: Caller, team: Team, email: str) -> None:
+    """The person's tokens of this team end too."""
     _require_owner(by, team)
     with transaction.atomic():
         member = Membership.objects.filter(team=team, user__email=email.lower()).select_related("user").first()
         if member is None:
             raise NotFound(f"{email} is not in team {team.slug}.")
         _keep_an_owner(team, member.user)
-        audit.record(by, "member.remove", f"user:{email}", team=team, before={"role": member.role})
+        living = ApiToken.objects.filter(team=team, owner=member.user, revoked_at__isnull=True)
+        before = {"role": member.role, "tokens": living.update(revoked_at=timezone.now())}
+        audit.record(by, "member.remove", f"user:{email}", team=team, before=before)
         member.delete()
+    known.forget()
 
 
 def _require_owner(by: Caller, team: Team) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -113,6 +115,7 @@ def disable(*, webhook: WebhookEndpoint, reason: str) -> bool:
 
 def reseal() -> int:
     """After the installation's key was rotated: secrets under the new one, before the old one goes."""
+    WebhookEndpoint.objects.filter(former_until__lt=timezone.now()).update(former_secret="", former_until=None)
     count, newest = 0, _keys()[:1]
     for row in WebhookEndpoint.objects.only("secret", "former_secret"):
         sealed = {name: getattr(row, name) for name in ("secret", "former_secret") if getattr(row, name)}
@@ -149,7 +152,16 @@ def _keys() -> list[str]:
 
 
 def _words(row: WebhookEndpoint) -> dict[str, Any]:
-    return {"url": row.url, "events": row.events, "description": row.description, "enabled": row.enabled}
+    """As everybody of the team may read it: some receivers take the rest of an address for a key."""
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(row.url))
+    digest = hashlib.sha256(row.url.encode()).hexdigest()
+    return {
+        "origin": origin,
+        "url_sha256": digest,
+        "events": row.events,
+        "description": row.description,
+        "enabled": row.enabled,
+    }
 
 
 def _check(*, url: str | None = None, events: Sequence[str] | None = None) -> None:

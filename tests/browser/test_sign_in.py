@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import oidc, totp
-from tests.browser.conftest import Site, give_password, looks_finished
+from tests.browser.conftest import LOOKS, Site, give_password, looks_finished
 
 pytestmark = pytest.mark.browser
 
@@ -88,6 +88,7 @@ def agree(page: Any, sub: str) -> None:
 def test_it_keeps_out_whom_the_provider_knows_and_we_do_not(browser: Any, site: Site) -> None:
     oidc.person(site.issuer, "stranger", email="stranger@example.net", email_verified=True)
     page = browser.new_page(base_url=site.url)  # not a strict one: a page of 403 is an error on the console
+    page.route(LOOKS, lambda route: route.fulfill(body="", content_type="text/css"))
     page.goto("/")
     agree(page, "stranger")
     expect(page.get_by_role("alert")).to_contain_text("stranger@example.net has no account here")

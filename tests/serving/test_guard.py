@@ -81,6 +81,14 @@ def test_each_address_has_its_own_tries(gateway: TestClient, settings: Any) -> N
     assert wrong(gateway, **{"X-Forwarded-For": "203.0.113.10"}).status_code == 401
 
 
+def test_a_forged_line_beside_the_proxys_own_is_no_new_address(gateway: TestClient, settings: Any) -> None:
+    settings.PROXIES = 1
+    for number in range(4):
+        lines = [("X-Forwarded-For", f"198.51.100.{number}"), ("X-Forwarded-For", "203.0.113.9")]
+        answer = gateway.post(CHAT, json={}, headers=[("Authorization", "Bearer plc_a_b"), *lines])
+    assert answer.status_code == 429
+
+
 def test_a_body_that_says_it_is_too_large_stays_unread(gateway: TestClient) -> None:
     def endless() -> Any:
         raise AssertionError("it was read")

@@ -44,6 +44,15 @@ def test_it_keeps_the_last_owner(api):
     assert (answer.status_code, answer.json()["code"]) == (409, "last_owner")
 
 
+def test_the_tokens_of_whom_a_team_removes_end_with_the_membership(api, world):
+    assert api("erin").get("/api/v1/adapters").status_code == 200
+    assert api("alice").delete("/api/v1/teams/health/members/erin@example.org").status_code == 204
+    assert api("erin").get("/api/v1/adapters").status_code == 401
+    event = AuditEvent.objects.get(action="member.remove")
+    assert event.before == {"role": "editor", "tokens": 1}
+    assert api("bob").get("/api/v1/adapters").status_code == 200
+
+
 def test_it_refuses_a_viewer_to_change_members(api):
     body = {"user": "charlie@example.org", "role": "viewer"}
     assert api("bob").post("/api/v1/teams/health/members", body, format="json").status_code == 403

@@ -171,7 +171,9 @@ def test_it_sends_again_what_was_made_since_a_day(pages: Pages, delivery: Webhoo
     assert delivery.state == "pending"
 
 
-@pytest.mark.parametrize("wrong", [{"since": "yesterday"}, {"delivery": "x"}, {"delivery": "9" * 30}, {}])
+@pytest.mark.parametrize(
+    "wrong", [{"since": "yesterday"}, {"delivery": "x"}, {"delivery": "²"}, {"delivery": "9" * 30}, {}]
+)
 def test_it_sends_nothing_again_that_is_not_there(pages: Pages, delivery: WebhookDelivery, wrong: Any) -> None:
     path = f"{HOME}/webhooks/{delivery.endpoint_id}"
     answer = pages("alice").post(

@@ -54,7 +54,7 @@ def test_guessing_many_peoples_passwords_ends(db: None) -> None:
 
 
 def test_it_counts_whom_our_proxy_saw(alice: User, settings: Any) -> None:
-    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    settings.PROXIES = 1
     for number in range(10):
         sign_in("wrong", f"p{number}@example.org", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}, 203.0.113.9")
     assert limited(sign_in(PASSWORD, HTTP_X_FORWARDED_FOR="198.51.100.99, 203.0.113.9"))

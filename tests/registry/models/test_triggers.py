@@ -1,4 +1,4 @@
-"""The database itself refuses what must never be, whoever asks (handbook invariants 1, 3, 4, 5, 7, 8)."""
+"""The database itself refuses what must never be, whoever asks (invariants 1, 3, 4, 5, 7, 8)."""
 
 from __future__ import annotations
 

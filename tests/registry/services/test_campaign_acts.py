@@ -1,6 +1,6 @@
 """Random acts once more, those that retrain among them: jobs, campaigns, evaluations, data, waivers, activations.
 
-Where each of the handbook's invariants has a test that tries to break it:
+Where each of the product's invariants has a test that tries to break it:
 
     1   registry/models/test_triggers.py (numbers, frozen rows)   test_acts.py   stack/test_races.py
     2   registry/test_weights.py   training/kinds/test_verify_import.py   training/trainer/test_train.py

@@ -12,7 +12,16 @@ from standardwebhooks import Webhook
 
 from registry.access import SYSTEM
 from registry.models import AuditEvent, WebhookDelivery, WebhookEndpoint
-from registry.services import aliases, base_models, clients, deliveries, version_states, webhooks
+from registry.services import (
+    aliases,
+    base_models,
+    clients,
+    deliveries,
+    jobs,
+    upkeep,
+    version_states,
+    webhooks,
+)
 from tests.make import make_base_version, make_dataset_version, make_engine, make_version
 from tests.receiver import listening
 
@@ -172,6 +181,30 @@ def test_it_tells_no_other_team(world, hook, receiver):
     assert list(WebhookDelivery.objects.values_list("endpoint__team__slug", flat=True)) == ["health"]
 
 
+def test_what_a_scrub_finds_in_all_teams_is_told_to_none(world, hook, receiver):
+    job = upkeep.scrub(by=world.by("admin"))
+    jobs.cancel(by=SYSTEM, job_id=job.pk)
+    assert AuditEvent.objects.filter(action="job.cancelled", team=None).exists()
+    assert not WebhookDelivery.objects.exists()
+
+
+def test_no_team_takes_all_places_of_a_round(world, hook, receiver):
+    for _ in range(deliveries.OF_ONE_TEAM + 2):
+        made(world, receiver, "alias.*")
+    made(world, receiver, "alias.*", who="charlie", team="finance")
+    for team in (world.health, world.finance):
+        version = make_version(team)
+        aliases.move(by=SYSTEM, adapter=version.adapter, name="production", version=version, reason="good")
+    chosen = [row.team.slug for row in deliveries._chosen()]
+    assert (chosen.count("health"), chosen.count("finance")) == (deliveries.OF_ONE_TEAM, 1)
+
+
+def test_a_receiver_may_say_much_about_what_it_took(world, hook, receiver):
+    receiver.body, receiver.answers = b"x" * 300_000, 200
+    move(world, make_version(world.health))
+    assert deliveries.deliver() == 1
+
+
 @pytest.mark.parametrize(("events", "told"), [(["job.*"], 0), (["alias.*"], 1), (["alias.moved", "*"], 1)])
 def test_it_tells_what_was_asked_for(world, store, receiver, events, told):
     made(world, receiver, *events)
@@ -254,7 +287,7 @@ def test_it_says_so_where_the_key_is_gone(world, hook, receiver, settings):
     move(world, make_version(world.health))
     assert deliveries.deliver() == 0
     assert "rotate the secret" in WebhookDelivery.objects.get().error
-    assert receiver.got == []
+    assert (receiver.got, WebhookEndpoint.objects.get().failures) == ([], 0)
 
 
 def test_the_secret_is_not_in_the_database(hook):
