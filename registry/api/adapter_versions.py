@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from registry.access import Act
 from registry.api.archives import archived
 from registry.api.fields import Reason, Searched, person
-from registry.api.files import BYTES, FromUpload, UploadView, download, received
+from registry.api.files import BYTES, FromUpload, UploadView, download, noted, received
 from registry.api.jobs import error_of
 from registry.api.outputs import Listed, Out
 from registry.api.views import View
@@ -217,7 +217,8 @@ class File(View):
     def get(self, request: Request, team: str, name: str, ref: str, file: str) -> HttpResponseBase:
         version = selectors.version(self.by, Act.READ, team, name, ref)
         digest, size = selectors.file(version, file)
-        return download(request, digest, size, filename=file)
+        answer = download(request, digest, size, filename=file)
+        return noted(answer, by=self.by, version=version, path=file)
 
 
 class Zip(View):
@@ -225,7 +226,8 @@ class Zip(View):
     def get(self, request: Request, team: str, name: str, ref: str) -> HttpResponseBase:
         version = selectors.version(self.by, Act.READ, team, name, ref)
         files, card = selectors.downloadable(version), {"README.md": cards.card(version)}
-        return archived(files, name=f"{name}-{version.number}", digest=version.manifest_sha256, texts=card)
+        answer = archived(files, name=f"{name}-{version.number}", digest=version.manifest_sha256, texts=card)
+        return noted(answer, by=self.by, version=version, path="archive.zip")
 
 
 class Compare(View):

@@ -28,6 +28,7 @@ class AuditQuery(serializers.Serializer[Any]):
     action = serializers.CharField(required=False)
     object = serializers.CharField(required=False)
     client = serializers.CharField(required=False)
+    q = serializers.CharField(required=False, max_length=200, help_text="found anywhere in what an event says")
     to = serializers.DateTimeField(required=False)
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:

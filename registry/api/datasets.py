@@ -23,7 +23,7 @@ from registry.models import Dataset, DatasetVersion
 from registry.selectors import addresses, row_differences, teams, uploads
 from registry.selectors import datasets as selectors
 from registry.services import datasets as services
-from registry.services import version_states
+from registry.services import reads, version_states
 
 EMPTY_REPORT = {
     "errors": [], "error_count": 0, "duplicates": 0, "length_histogram": [], "warnings": [], "truncation": [],
@@ -171,7 +171,9 @@ class Rows(View):
     def get(self, request: Request, team: str, name: str, number: int) -> Response:
         version = selectors.version(self.by, Act.READ, team, name, number)
         limit = self.parse(RowsQuery, request.query_params)["limit"]
-        return Response({"results": selectors.preview(version, limit=limit), "next": None, "previous": None})
+        rows = selectors.preview(version, limit=limit)
+        reads.rows_shown(by=self.by, version=version, rows=len(rows))
+        return Response({"results": rows, "next": None, "previous": None})
 
 
 class CompareQuery(serializers.Serializer[Any]):
@@ -187,7 +189,13 @@ class Compare(View):
         query = self.parse(CompareQuery, request.query_params)
         left = selectors.version(self.by, Act.READ, team, name, query["left"])
         right = selectors.version(self.by, Act.READ, team, name, query["right"])
-        return self.one(row_differences.compare(left, right))
+        found = row_differences.compare(left, right)
+        reads.rows_shown(by=self.by, version=right, rows=_shown(found), against=left)
+        return self.one(found)
+
+
+def _shown(difference: dict[str, Any]) -> int:
+    return sum(len(rows) for rows in difference["examples"].values())
 
 
 class Archive(View):

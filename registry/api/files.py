@@ -17,11 +17,14 @@ from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 
+from registry.access import Caller
 from registry.api.bodies import Json
 from registry.api.errors import answer
 from registry.api.views import View
 from registry.errors import Invalid, Malformed, OutOfRange, TooLarge
+from registry.models import AdapterVersion
 from registry.selectors import stored
+from registry.services import reads
 
 MOST_FILES = 100
 RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
@@ -105,6 +108,14 @@ def download(request: Request, sha256: str, size: int, *, filename: str) -> Http
     response["Accept-Ranges"] = "bytes"
     response["ETag"] = tag
     response["Content-Disposition"] = f'attachment; filename="{Path(filename).name}"'
+    return response
+
+
+def noted(response: HttpResponseBase, *, by: Caller, version: AdapterVersion, path: str) -> HttpResponseBase:
+    """The answer of `download` or of an archive, once the record says that it was given."""
+    if response.status_code in (200, 206, 302):
+        digest, sent = response["ETag"].strip('"'), response.get("Content-Range", "")
+        reads.downloaded(by=by, version=version, path=path, sha256=digest, sent=sent)
     return response
 
 

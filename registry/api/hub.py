@@ -14,7 +14,7 @@ from django.urls import path
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.api.files import download
+from registry.api.files import download, noted
 from registry.api.views import View
 from registry.errors import NotFound
 from registry.models import AdapterVersion
@@ -85,7 +85,7 @@ class Resolve(HubView):
             response = HttpResponse(entry.text, content_type="text/markdown; charset=utf-8")
         for header, value in _headers(version, entry).items():
             response[header] = value
-        return response
+        return noted(response, by=self.by, version=version, path=entry.path)
 
     def _found(self, team: str, name: str, revision: str, file: str) -> tuple[AdapterVersion, Entry]:
         version = hub.revision(self.by, team, name, revision)

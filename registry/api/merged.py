@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.archives import archived
-from registry.api.files import BYTES, download
+from registry.api.files import BYTES, download, noted
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
 from registry.api.views import View
@@ -89,8 +89,10 @@ class File(View):
         responses=BYTES,
     )
     def get(self, request: Request, team: str, name: str, ref: str, file: str) -> HttpResponseBase:
-        digest, size = selectors.file(selectors.one(self.by, Act.READ, team, name, ref), file)
-        return download(request, digest, size, filename=file)
+        merged = selectors.one(self.by, Act.READ, team, name, ref)
+        digest, size = selectors.file(merged, file)
+        answer = download(request, digest, size, filename=file)
+        return noted(answer, by=self.by, version=merged.version, path=f"merged/{file}")
 
 
 class Zip(View):
@@ -98,7 +100,8 @@ class Zip(View):
     def get(self, request: Request, team: str, name: str, ref: str) -> HttpResponseBase:
         merged = selectors.one(self.by, Act.READ, team, name, ref)
         label = f"{name}-{merged.version.number}-merged"
-        return archived(selectors.files(merged), name=label, digest=str(merged.manifest_id))
+        answer = archived(selectors.files(merged), name=label, digest=str(merged.manifest_id))
+        return noted(answer, by=self.by, version=merged.version, path="merged.zip")
 
 
 ONE = "adapters/<str:team>/<str:name>/versions/<str:ref>"

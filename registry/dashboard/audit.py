@@ -17,7 +17,7 @@ from registry.errors import Conflict, Invalid
 from registry.selectors import audit as selectors
 from registry.services import audit as services
 
-FILTERS = ("actor", "action", "object", "client", "from", "to")
+FILTERS = ("actor", "action", "object", "client", "q", "from", "to")
 
 
 @page

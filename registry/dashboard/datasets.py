@@ -14,6 +14,7 @@ from registry.dashboard.callers import caller, page, paged
 from registry.errors import Conflict, NotFound, Unavailable
 from registry.selectors import datasets as selectors
 from registry.selectors import row_differences
+from registry.services import reads
 
 PREVIEWED = 10
 
@@ -35,6 +36,8 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
     against = next((row for row in shown if str(row.number) == request.GET.get("against", "")), None)
     rows, problem = _preview(chosen)
     difference, undone = _difference(against, chosen)
+    if rows and chosen is not None:
+        reads.rows_shown(by=by, version=chosen, rows=len(rows), against=against if difference else None)
     report = chosen.report if chosen else {}
     context = {
         "dataset": dataset,

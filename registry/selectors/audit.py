@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.db.models import CharField, Q, QuerySet, Value
-from django.db.models.functions import Concat
+from django.db.models import CharField, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Concat
 
 from registry.access import Act, Caller, administers, require_scope, seen_teams
 from registry.models import Assignment, AuditEvent
@@ -31,6 +33,8 @@ def filtered(rows: QuerySet[AuditEvent], filters: Mapping[str, Any]) -> QuerySet
         rows = rows.filter(action=action)
     if obj := filters.get("object"):
         rows = rows.filter(object=obj)
+    if text := filters.get("q"):
+        rows = rows.filter(_holding(text))
     if client := filters.get("client"):
         own = Q(object=f"client:{client}") | Q(object__startswith=f"slot:{client}/")
         rows = rows.filter(own | Q(object__in=_followed(client)))
@@ -39,6 +43,19 @@ def filtered(rows: QuerySet[AuditEvent], filters: Mapping[str, Any]) -> QuerySet
     if isinstance(until := filters.get("to"), datetime):
         rows = rows.filter(at__lt=until)
     return rows
+
+
+def _holding(text: str) -> Q:
+    """Found anywhere in what an event says."""
+    words = [
+        Q(**{f"{field}__icontains": text}) for field in ("actor", "on_behalf_of", "action", "object", "reason")
+    ]
+    return reduce(or_, [*words, *(Q(pk__in=_saying(field, text)) for field in ("before", "after"))])
+
+
+def _saying(field: str, text: str) -> QuerySet[AuditEvent, Any]:
+    written = AuditEvent.objects.annotate(written=Cast(field, TextField()))
+    return written.filter(written__icontains=text).values("pk")
 
 
 def _followed(client: str) -> QuerySet[Assignment, str]:

@@ -10,7 +10,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from registry.choices import ArtifactState
-from registry.models import AdapterVersion, Alias, Artifact, Job
+from registry.models import AdapterVersion, Alias, Artifact, AuditEvent, Job
 from registry.storage import artifact_key, store
 from tests.make import adapter_files, make_adapter, make_base_version, make_version
 
@@ -127,6 +127,19 @@ def test_it_hides_another_teams_versions(api, world, path):
     assert fetched(api("bob"), f"{ONE}/versions/1{path}")[0] == 200
     assert api("charlie").get(f"{ONE}/versions/1{path}").status_code == 404
     assert api("charlie").get(f"{ONE}/versions").status_code == 404
+
+
+def test_who_took_what_away_is_on_the_record(api, world):
+    version = make_version(world.health)
+    for path in ("", "/files/adapter_config.json", "/files/nothing", "/archive.zip"):
+        fetched(api("bob"), f"{ONE}/versions/1{path}")
+    fetched(api("bob"), f"{ONE}/versions/1/files/adapter_model.safetensors", Range="bytes=0-3")
+    api("charlie").get(f"{ONE}/versions/1/archive.zip")
+    events = AuditEvent.objects.filter(action="adapter_version.download").order_by("at")
+    bob = world.tokens["bob"].split("_")[1]
+    assert {(event.token, event.object) for event in events} == {(bob, f"adapter:{version.address}")}
+    taken = [(event.after["path"], event.after.get("range", "")[:10]) for event in events]
+    assert taken == [("adapter_config.json", ""), ("archive.zip", ""), ("adapter_model.safetensors", "bytes 0-3/")]
 
 
 def test_a_file_carries_its_digest(api, world):

@@ -106,6 +106,16 @@ def test_a_table_runs_no_formula(api, clinic):
     assert json.loads(row["after"])["alias"] == "production"
 
 
+@pytest.mark.parametrize("q", ["MEMBER.set", "bob@example", "editor"])
+def test_it_finds_what_an_event_says_anywhere(api, q):
+    member = {"user": "bob@example.org", "role": "editor"}
+    api("alice").post("/api/v1/teams/health/members", member, format="json")
+    rows = api("alice").get(AUDIT, {"q": q}).json()["results"]
+    assert rows
+    assert all(q.lower() in str(row).lower() for row in rows)
+    assert api("charlie").get(AUDIT, {"q": "bob@example"}).json()["results"] == []
+
+
 def test_lines_are_oldest_first(api, clinic):
     said = text(api("bob").get(AUDIT, HTTP_ACCEPT="application/x-ndjson"))
     ids = [int(json.loads(line)["id"]) for line in said.splitlines()]

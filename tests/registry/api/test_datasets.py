@@ -77,6 +77,15 @@ def test_it_shows_rows_with_their_split(api, world):
     assert [row["split"] for row in rows] == ["train", "train", "train"]
 
 
+def test_who_saw_rows_is_on_the_record(api, world):
+    version = make_dataset_version(world.health)
+    api("bob").get(f"{ONE}/versions/1/rows?limit=3")
+    api("charlie").get(f"{ONE}/versions/1/rows")
+    event = AuditEvent.objects.get(action="dataset_version.read")
+    assert (event.token, event.object) == (world.tokens["bob"].split("_")[1], f"dataset:{version.address}")
+    assert event.after == {"rows": 3, "sha256": version.sha256}
+
+
 @pytest.mark.parametrize("path", [ONE, f"{ONE}/versions", f"{ONE}/versions/1", f"{ONE}/versions/1/rows"])
 def test_it_hides_another_teams_datasets(api, world, path):
     make_dataset_version(world.health)
