@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
 
 ALPHABET = string.ascii_letters + string.digits
 
@@ -53,6 +54,11 @@ def matches(secret: str, sha256: str) -> bool:
 def signing_secret() -> str:
     """`whsec_` and 32 random bytes in base64, as Standard Webhooks writes it."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def sealing_keys() -> list[str]:
+    """The installation's keys, newest first: that seals, all of them open."""
+    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
 
 
 def seal(text: str, keys: Sequence[str]) -> str:

@@ -144,7 +144,7 @@ def set_active(*, by: Caller, email: str, active: bool) -> User:
 
 def seal(secret: str) -> str:
     """A second factor's secret as the database keeps it."""
-    return credentials.seal(secret, _keys())
+    return credentials.seal(secret, credentials.sealing_keys())
 
 
 def unseal(text: str) -> str:
@@ -155,7 +155,7 @@ def unseal(text: str) -> str:
 
 def reseal() -> int:
     """After the installation's key was rotated: second factors under the new one, before the old one goes."""
-    count, newest = 0, _keys()[:1]
+    count, newest = 0, credentials.sealing_keys()[:1]
     for row in Authenticator.objects.all():
         old = {name: row.data[name] for name in SECRETS if name in row.data}
         stale = {name: text for name, text in old.items() if credentials.unseal(text, newest) is None}
@@ -168,8 +168,4 @@ def reseal() -> int:
 
 def _opened(text: str) -> str | None:
     """What was kept before there were seals stands there as it is."""
-    return credentials.unseal(text, _keys()) if text.startswith(SEALED) else text
-
-
-def _keys() -> list[str]:
-    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return credentials.unseal(text, credentials.sealing_keys()) if text.startswith(SEALED) else text

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -116,11 +114,11 @@ def disable(*, webhook: WebhookEndpoint, reason: str) -> bool:
 def reseal() -> int:
     """After the installation's key was rotated: secrets under the new one, before the old one goes."""
     WebhookEndpoint.objects.filter(former_until__lt=timezone.now()).update(former_secret="", former_until=None)
-    count, newest = 0, _keys()[:1]
+    count, newest = 0, credentials.sealing_keys()[:1]
     for row in WebhookEndpoint.objects.only("secret", "former_secret"):
         sealed = {name: getattr(row, name) for name in ("secret", "former_secret") if getattr(row, name)}
         old = {name: text for name, text in sealed.items() if credentials.unseal(text, newest) is None}
-        known = {name: credentials.unseal(text, _keys()) for name, text in old.items()}
+        known = {name: credentials.unseal(text, credentials.sealing_keys()) for name, text in old.items()}
         fresh = {name: _sealed(text) for name, text in known.items() if text is not None}
         # Only what it was made of: a rotation may have come first.
         count += WebhookEndpoint.objects.filter(pk=row.pk, **sealed).update(**fresh) if fresh else 0
@@ -131,7 +129,7 @@ def secrets_of(row: WebhookEndpoint) -> list[str]:
     """Those that sign now, newest first; empty where the key that sealed them is gone."""
     former = row.former_until is not None and row.former_until > timezone.now()
     sealed = [row.secret, *([row.former_secret] if former and row.former_secret else [])]
-    return [text for one in sealed if (text := credentials.unseal(one, _keys())) is not None]
+    return [text for one in sealed if (text := credentials.unseal(one, credentials.sealing_keys())) is not None]
 
 
 def object_of(row: WebhookEndpoint) -> str:
@@ -144,17 +142,13 @@ def _held(by: Caller, webhook_id: int | str) -> WebhookEndpoint:
 
 
 def _sealed(secret: str) -> str:
-    return credentials.seal(secret, _keys())
-
-
-def _keys() -> list[str]:
-    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return credentials.seal(secret, credentials.sealing_keys())
 
 
 def _words(row: WebhookEndpoint) -> dict[str, Any]:
     """As everybody of the team may read it: some receivers take the rest of an address for a key."""
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(row.url))
-    digest = hashlib.sha256(row.url.encode()).hexdigest()
+    digest = credentials.hashed(row.url)
     return {
         "origin": origin,
         "url_sha256": digest,
