@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 
+from registry.models import User
 from tests.world import World
+
+PASSWORD = "correct-horse-battery"  # of `alice`
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +30,18 @@ def pages(world: World) -> Callable[[str | None], Client]:
         return made
 
     return client
+
+
+@pytest.fixture
+def no_failures_yet() -> Iterator[None]:
+    """Failed sign-ins are counted in the cache, which outlives a test."""
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def alice(world: World) -> User:
+    world.alice.set_password(PASSWORD)
+    world.alice.save()
+    return world.alice

@@ -21,28 +21,15 @@ from registry.errors import Conflict, Forbidden
 from registry.models import AuditEvent, User
 from registry.services import accounts
 from tests import oidc, totp
+from tests.registry.dashboard.conftest import PASSWORD
 from tests.world import World
 
-PASSWORD = "correct-horse-battery"
+pytestmark = pytest.mark.usefixtures("no_failures_yet")
+
 LOGIN = "/accounts/login/"
 SSO = "/accounts/oidc/sso/login/"
 
 Pages = Callable[[str | None], Client]
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet() -> Iterator[None]:
-    """Failed sign-ins are counted in the cache, which outlives a test."""
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def alice(world: World) -> User:
-    world.alice.set_password(PASSWORD)
-    world.alice.save()
-    return world.alice
 
 
 def sign_in(client: Client, password: str = PASSWORD) -> Any:

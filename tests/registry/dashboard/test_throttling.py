@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from allauth.mfa.totp.internal import auth as totp
-from django.core.cache import cache
 from django.test import Client
 
 from registry.models import User
-from tests.world import World
+from tests.registry.dashboard.conftest import PASSWORD
 
-PASSWORD = "correct-horse-battery"
+pytestmark = pytest.mark.usefixtures("no_failures_yet")
+
 LOGIN = "/accounts/login/"
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def alice(world: World) -> User:
-    world.alice.set_password(PASSWORD)
-    world.alice.save()
-    return world.alice
 
 
 def sign_in(password: str, email: str = "alice@example.org", **more: Any) -> Any:
