@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -189,9 +190,10 @@ def test_a_sweep_beside_fifty_commits_takes_no_committed_byte(dataset: Dataset, 
             return
         try:
             for turn in range(commits):
-                _committed_at_last(dataset, tmp_path / str(number), f"{turn % 7} of all", again)
+                (tmp_path / str(number)).write_text(f"{turn % 7} of all")
+                at_last(lambda: commit(dataset, artifacts.upload(tmp_path / str(number))), again)
                 (tmp_path / f"loose-{number}").write_bytes(os.urandom(100))
-                artifacts.upload(tmp_path / f"loose-{number}")
+                at_last(lambda: artifacts.upload(tmp_path / f"loose-{number}"), again)
         finally:
             left[0] -= 1
             if left[0] == 0:
@@ -205,13 +207,13 @@ def test_a_sweep_beside_fifty_commits_takes_no_committed_byte(dataset: Dataset, 
     only_what_is_named_is_left()
 
 
-def _committed_at_last(dataset: Dataset, file: Path, text: str, again: list[str]) -> None:
-    file.write_text(text)
+def at_last(act: Callable[[], object], again: list[str]) -> None:
+    """Repeats what a sweep without a grace cut short: before the commit, or before the upload was verified."""
     for _ in range(200):
         try:
-            commit(dataset, artifacts.upload(file))
-        except (Conflict, Unavailable) as error:  # swept between the upload and the commit
+            act()
+        except (Conflict, Unavailable) as error:
             again.append(str(error))
         else:
             return
-    raise AssertionError(f"never committed: {again[-1]}")
+    raise AssertionError(f"never done: {again[-1]}")
