@@ -130,8 +130,8 @@ def set_active(*, by: Caller, email: str, active: bool) -> User:
     """Close an account or open it again; a closed one's sessions and tokens are refused at once."""
     with transaction.atomic():
         user = selectors.one(by, email)
-        if by.person == user and not active:
-            raise Conflict("You can't close your own account; another administrator can.", code="own_account")
+        if not active:
+            _keep_an_administrator(by, user)
         if User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
             word = "user.reopen" if active else "user.close"
             audit.record(by, word, f"user:{user.email}", before={"active": not active}, after={"active": active})
@@ -140,6 +140,16 @@ def set_active(*, by: Caller, email: str, active: bool) -> User:
             sign_out(by=by, user=user)
     known.forget()
     return user
+
+
+def _keep_an_administrator(by: Caller, closing: User) -> None:
+    """Two who close each other at once take turns here, and the second finds itself the last."""
+    if by.person == closing:
+        raise Conflict("You can't close your own account; another administrator can.", code="own_account")
+    living = User.objects.filter(is_staff=True, is_active=True).order_by("pk")
+    if {row.pk for row in living.select_for_update(no_key=True).only("pk")} == {closing.pk}:
+        text = f"{closing.email} is the only administrator whose account is open; make another one first."
+        raise Conflict(text, param="user", code="last_administrator")
 
 
 def seal(secret: str) -> str:

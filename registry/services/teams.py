@@ -54,6 +54,7 @@ def set_member(*, by: Caller, team: Team, email: str, role: Role) -> Membership:
     if user is None:
         raise NotFound(f"Nobody here has the address {email}; an administrator makes the account.", param="user")
     with transaction.atomic():
+        _lock(team)
         held = Membership.objects.filter(team=team, user=user).values_list("role", flat=True).first()
         before = {"role": held} if held else None
         if held == Role.OWNER and role != Role.OWNER:
@@ -68,6 +69,7 @@ def remove_member(*, by: Caller, team: Team, email: str) -> None:
     """The person's tokens of this team end too."""
     _require_owner(by, team)
     with transaction.atomic():
+        _lock(team)
         member = Membership.objects.filter(team=team, user__email=email.lower()).select_related("user").first()
         if member is None:
             raise NotFound(f"{email} is not in team {team.slug}.")
@@ -83,6 +85,11 @@ def _require_owner(by: Caller, team: Team) -> None:
     """An owner, or an administrator: a team's first members come from outside."""
     if not administers(by):
         require(by, Act.ADMIN, team)
+
+
+def _lock(team: Team) -> None:
+    """Changes of who is in a team take turns: two owners who remove each other at once would leave none."""
+    Team.objects.select_for_update(no_key=True).only("pk").get(pk=team.pk)
 
 
 def _keep_an_owner(team: Team, leaving: User) -> None:
