@@ -134,12 +134,13 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         " PRAGMA mmap_size=134217728; PRAGMA busy_timeout=30000;",
     }
 
-# Counts failed sign-ins, for all web workers together.
+# Counts failed sign-ins and knows which codes are used up: for all web workers of all machines together, and
+# whoever comes first is first. Nothing else is kept there.
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
-        "LOCATION": HOME / "cache" / "web",
-        "OPTIONS": {"MAX_ENTRIES": 100_000},  # beyond that it drops a third at random, counts that still hold too
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "plethora_cache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},  # beyond that it drops what is over, then a third of what still holds
     }
 }
 
@@ -164,8 +165,9 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "login": "30/m/ip", "reauthenticate": "10/m/user"}
 MFA_ADAPTER = "registry.dashboard.second_factors.SecondFactorAdapter"
 MFA_FORMS = {
-    name: f"registry.dashboard.second_factors.{name.capitalize()}Form"
-    for name in ("authenticate", "reauthenticate")
+    "authenticate": "registry.dashboard.second_factors.AuthenticateForm",
+    "reauthenticate": "registry.dashboard.second_factors.ReauthenticateForm",
+    "activate_totp": "registry.dashboard.second_factors.ActivateForm",
 }
 MFA_TOTP_ISSUER = "Plethora"
 MFA_TOTP_TOLERANCE = 1  # clocks of telephones

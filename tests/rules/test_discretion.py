@@ -17,7 +17,6 @@ import pytest
 from celery import Celery
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.core.cache import cache
 from django.db import connection, connections
 from django.db.utils import ConnectionHandler
 from django.test import Client, RequestFactory
@@ -87,7 +86,6 @@ def secrets(settings: Any) -> Iterator[Secrets]:
         logger.setLevel(logging.DEBUG)
     logging.getLogger().addHandler(heard)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    cache.clear()
     made = Secrets(heard)
     made.note(
         secret_key=django_settings.SECRET_KEY,
@@ -96,7 +94,6 @@ def secrets(settings: Any) -> Iterator[Secrets]:
         wrong=WRONG,
     )
     yield made
-    cache.clear()
     logging.getLogger().removeHandler(heard)
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)

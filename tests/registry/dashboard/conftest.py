@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 
 from registry.models import User
@@ -30,14 +29,6 @@ def pages(world: World) -> Callable[[str | None], Client]:
         return made
 
     return client
-
-
-@pytest.fixture
-def no_failures_yet() -> Iterator[None]:
-    """Failed sign-ins are counted in the cache, which outlives a test."""
-    cache.clear()
-    yield
-    cache.clear()
 
 
 @pytest.fixture

@@ -24,8 +24,6 @@ from tests import oidc, totp
 from tests.registry.dashboard.conftest import PASSWORD
 from tests.world import World
 
-pytestmark = pytest.mark.usefixtures("no_failures_yet")
-
 LOGIN = "/accounts/login/"
 SSO = "/accounts/oidc/sso/login/"
 
@@ -150,6 +148,17 @@ def test_it_takes_a_code_once(enrolled: tuple[str, list[str]]) -> None:
         sign_in(client)
         client.post("/accounts/2fa/authenticate/", {"code": code})
     assert (inside(first), inside(second)) == (True, False)
+
+
+def test_the_code_that_turned_the_app_on_signs_nobody_in(alice: User) -> None:
+    client, other = Client(), Client()
+    sign_in(client)
+    secret, _ = enrol(client)
+    sign_in(other)
+    other.post("/accounts/2fa/authenticate/", {"code": totp.code(secret)})
+    assert not inside(other)
+    other.post("/accounts/2fa/authenticate/", {"code": totp.code(secret, ahead=1)})
+    assert inside(other)
 
 
 def test_it_takes_no_code_again_while_it_is_tolerated(enrolled: tuple[str, list[str]], alice: User) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from allauth.mfa.totp.internal import auth as totp
 from django.test import Client
 
 from registry.models import User
 from tests.registry.dashboard.conftest import PASSWORD
-
-pytestmark = pytest.mark.usefixtures("no_failures_yet")
 
 LOGIN = "/accounts/login/"
 
