@@ -24,6 +24,7 @@ from registry.models.idempotency import IdempotencyKey
 from registry.models.jobs import Job, JobCheckpoint, JobEvent, JobMetric, TrainingSpec
 from registry.models.merged import MergedModel
 from registry.models.serving import ServingInstance, ServingWish
+from registry.models.sessions import Session
 from registry.models.teams import Membership, Team
 from registry.models.tokens import ApiToken
 from registry.models.uploads import Upload, UploadFile
@@ -74,6 +75,7 @@ __all__ = [
     "Receipt",
     "ServingInstance",
     "ServingWish",
+    "Session",
     "Slot",
     "Team",
     "TokenExchange",

@@ -11,14 +11,14 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
-from django.contrib.sessions.models import Session
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
 from registry.access import SYSTEM
 from registry.errors import Conflict, Forbidden
-from registry.models import AuditEvent, User
+from registry.models import AuditEvent, Session, User
 from registry.services import accounts
 from tests import oidc, totp
 from tests.registry.dashboard.conftest import PASSWORD
@@ -298,6 +298,18 @@ def test_it_signs_out_of_what_is_in_no_list(alice: User, pages: Pages) -> None:
     UserSession.objects.all().delete()
     one.post("/account/sign-out")
     assert (inside(other), inside(bob)) == (False, True)
+
+
+def test_signing_somebody_out_reads_no_session(
+    alice: User, world: World, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be very many, and the database waits meanwhile."""
+    client, bob = Client(), pages("bob")
+    sign_in(client)
+    with monkeypatch.context() as patched:
+        patched.setattr(SessionBase, "decode", lambda *_: pytest.fail("a session was read"))
+        assert accounts.sign_out(by=world.by("admin"), user=alice) == 1
+    assert (inside(client), inside(bob)) == (False, True)
 
 
 def test_a_closed_accounts_sessions_and_tokens_end_at_once(alice: User, world: World, api: Any) -> None:
