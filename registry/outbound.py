@@ -2,7 +2,8 @@
 
 A name is resolved once, every address that it has must be public, and the connection goes to one that was checked:
 a second look-up could say something else. TLS and `Host` still speak of the name. https only, no redirects, ten
-seconds for all of it. `OUTBOUND_ALLOWED` lists hosts (`host` or `host:port`) that may be inside and speak http.
+seconds for all of it, the look-up too. `OUTBOUND_ALLOWED` lists hosts (`host` or `host:port`) that may be inside and
+speak http.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import ipaddress
 import json
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from functools import cache
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -27,6 +30,7 @@ LARGEST = 64 * 1024
 SPECIAL = [ipaddress.ip_network(text) for text in ("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24")]
 UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that was ever given out
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_looking_up = threading.BoundedSemaphore(64)
 PORTS = {"https": 443, "http": 80}
 
 
@@ -123,16 +127,36 @@ def _allowed(host: str, port: int) -> bool:
     return host in settings.OUTBOUND_ALLOWED or f"{host}:{port}" in settings.OUTBOUND_ALLOWED
 
 
-def _addresses(host: str, port: int) -> list[str]:
+def _addresses(host: str, port: int, deadline: float) -> list[str]:
     """Those of `host`, of which all must be public."""
     try:
-        rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        rows = _looked_up(host, port, deadline)
+    except TimeoutError as error:
+        raise Refused(f"{host}: its name server took too long") from error
     except (OSError, UnicodeError) as error:
         raise Refused(f"{host} has no address") from error
     found = list(dict.fromkeys(str(row[4][0]) for row in rows))
     if not _allowed(host, port) and not all(public(one) for one in found):
         raise Refused(f"{host} lies inside")
     return found
+
+
+def _looked_up(host: str, port: int, deadline: float) -> list[Any]:
+    """`getaddrinfo` knows no deadline: where that is over it is left behind, in one of so many threads."""
+    if not _looking_up.acquire(timeout=_left(deadline)):
+        raise TimeoutError
+    answer: Future[list[Any]] = Future()
+
+    def look() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, ValueError) as error:  # whoever waits is told
+            answer.set_exception(error)
+        finally:
+            _looking_up.release()
+
+    threading.Thread(target=look, daemon=True, name="look-up").start()
+    return answer.result(_left(deadline))
 
 
 def _literal(host: str) -> bool:
@@ -164,7 +188,7 @@ class _Checked(httpcore.SyncBackend):
 
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
         failure: Exception = Refused(f"{host} has no address")
-        for address in _addresses(host, port):
+        for address in _addresses(host, port, self.deadline):
             try:
                 return _Timed(super().connect_tcp(address, port, timeout=_left(self.deadline)), self.deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:

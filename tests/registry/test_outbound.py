@@ -198,3 +198,22 @@ def test_it_ends_a_call_that_comes_drop_by_drop(monkeypatch, settings):
             outbound.post(f"http://127.0.0.1:{server.getsockname()[1]}/", b"{}", {})
         stop.set()
         thread.join(5)
+
+
+def test_it_waits_no_longer_for_a_name_server(monkeypatch):
+    answered, asked = threading.Event(), []
+
+    def look_up(host, *_, **__):
+        asked.append(host)
+        answered.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(outbound, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(outbound, "_looking_up", threading.BoundedSemaphore(2))
+    begun = time.monotonic()
+    for _ in range(3):  # the third finds no thread that could ask
+        with pytest.raises(outbound.Refused, match="name server"):
+            outbound.post("https://slow.example/", b"{}", {})
+    assert (time.monotonic() - begun < 5, asked) == (True, ["slow.example"] * 2)
+    answered.set()
