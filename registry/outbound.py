@@ -2,8 +2,8 @@
 
 A name is resolved once, every address that it has must be public, and the connection goes to one that was checked:
 a second look-up could say something else. TLS and `Host` still speak of the name. https only, no redirects, ten
-seconds for all of it, the look-up too. `OUTBOUND_ALLOWED` lists hosts (`host` or `host:port`) that may be inside and
-speak http.
+seconds for all of it, the look-up too. `OUTBOUND_ALLOWED` lists hosts (`host` or `host:port`) that may be inside
+and speak http.
 """
 
 from __future__ import annotations
