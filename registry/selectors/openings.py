@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from registry.choices import DatasetStatus, StaleReason
 from registry.models import AdapterVersion, AuditEvent, DatasetVersion
@@ -23,22 +25,36 @@ CAUSES = {
 
 
 def opened(event: AuditEvent, *, teams: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """By team: how many of its versions, and the first of them with their clients. The change has been written."""
-    reason, rows = CAUSES[event.action], _hit(event)
-    found = ((team, rows.filter(adapter__team=team)) for team in teams)
-    return {team: _words(reason, event.object, mine) for team, mine in found if mine.exists()}
+    """By team: how many of its versions, and the first of them with their clients. The change has been written.
 
-
-def _words(reason: StaleReason, cause: str, rows: QuerySet[AdapterVersion]) -> dict[str, Any]:
-    first = list(rows.order_by("pk").values_list("pk", flat=True)[:MOST_NAMED])
-    stale = staleness.of(AdapterVersion.objects.filter(pk__in=first))
+    The same few queries for one team and for many.
+    """
+    reason, hit = CAUSES[event.action], _hit(event).filter(adapter__team__in=teams)
+    counts = dict(hit.order_by().values_list("adapter__team").annotate(count=Count("pk")))
+    named = _named(hit) if counts else {}
     return {
-        "team": stale[0].version.adapter.team.slug if stale else None,
-        "reason": reason,
-        "cause": cause,
-        "count": rows.count(),
-        "versions": [_version(one, reason) for one in stale],
+        team: {
+            "team": named[team][0].version.adapter.team.slug if team in named else None,
+            "reason": reason,
+            "cause": event.object,
+            "count": count,
+            "versions": [_version(one, reason) for one in named.get(team, [])],
+        }
+        for team, count in counts.items()
     }
+
+
+def _named(hit: QuerySet[AdapterVersion]) -> dict[int, list[staleness.Stale]]:
+    """The first of each team."""
+    place = Window(RowNumber(), partition_by="adapter__team", order_by="pk")
+    first = list(
+        hit.annotate(place=place).filter(place__lte=MOST_NAMED).order_by("pk").values_list("pk", flat=True)
+    )
+    table: dict[int, list[staleness.Stale]] = defaultdict(list)
+    for start in range(0, len(first), staleness.CHUNK):
+        for one in staleness.of(AdapterVersion.objects.filter(pk__in=first[start : start + staleness.CHUNK])):
+            table[one.version.adapter.team_id].append(one)
+    return table
 
 
 def _version(one: staleness.Stale, reason: StaleReason) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from registry.access import Act, Caller, require
 from registry.choices import PromotionState
 from registry.errors import Conflict, Invalid
 from registry.models import Assignment, AssignmentMove, BulkMove, BulkMoveItem, Slot, Team
-from registry.services import assignments, audit, bulk_plans
+from registry.services import assignments, audit, bulk_plans, outgoing
 from registry.services.assignments import Target
 from registry.services.bulk_plans import MOVES, REFUSED, WAITS, Filter, Running, Step, Wanted, Wants
 
@@ -79,7 +79,7 @@ def _carry_out(
     by: Caller, bulk: BulkMove, rows: QuerySet[Slot], wants: Wants, dry_run: bool
 ) -> tuple[BulkMove | None, list[Step]]:
     try:
-        with transaction.atomic():
+        with transaction.atomic(), outgoing.together():
             steps = bulk_plans.plan(rows, wants)
             if dry_run:
                 return None, steps

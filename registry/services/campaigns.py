@@ -19,7 +19,7 @@ from registry.errors import Conflict, Forbidden, Invalid, NotFound, RegistryErro
 from registry.models import Adapter, AdapterVersion, Alias, BaseModel, Campaign, CampaignItem, Job, Promotion, Team
 from registry.selectors import addresses, staleness
 from registry.selectors.staleness import Stale
-from registry.services import aliases, audit, freezes, gates, jobs, promotions, training
+from registry.services import aliases, audit, freezes, gates, jobs, outgoing, promotions, training
 
 DEFAULT_ALIAS = "production"
 OPEN_ITEMS = (ItemState.PENDING, ItemState.TRAINING, ItemState.EVALUATING)
@@ -91,7 +91,7 @@ def pause(*, by: Caller, campaign: Campaign) -> Campaign:
 
 def cancel(*, by: Caller, campaign: Campaign) -> Campaign:
     """Its jobs and waiting promotions are cancelled; versions that it made already stay, unpromoted."""
-    with transaction.atomic():
+    with transaction.atomic(), outgoing.together():
         moved = _move(by, campaign, CampaignState.CANCELLED, "cancel")
         system = SYSTEM.behalf(by.name)
         its = Q(campaign_items__campaign=campaign) | Q(campaign_evaluations__campaign=campaign)
@@ -122,7 +122,7 @@ def promote(*, by: Caller, campaign: Campaign, items: Sequence[str] | None = Non
     An item that can't move (its alias is protected, its version was withdrawn) stays passed, with the reason.
     """
     require(by, Act.PUBLISH, campaign.team)
-    with transaction.atomic():
+    with transaction.atomic(), outgoing.together():
         locked = Campaign.objects.select_for_update().get(pk=campaign.pk)
         if locked.state != CampaignState.REVIEW:
             raise Conflict(
@@ -175,7 +175,7 @@ def rollback(*, by: Caller, campaign: Campaign) -> Campaign:
     An item that can't move back stays promoted, with the reason: its alias is protected, or was moved on since, or
     the old version serves no more. Where none can, the first reason is raised.
     """
-    with transaction.atomic():
+    with transaction.atomic(), outgoing.together():
         moved = _move(by, campaign, CampaignState.ROLLED_BACK, "rollback")
         items = _items(campaign, ItemState.PROMOTED, ItemState.PROMOTING)
         if not items:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry.choices import CampaignState
-from registry.models import AuditEvent, Team, WebhookDelivery, WebhookEndpoint
+from registry.models import AuditEvent, WebhookDelivery, WebhookEndpoint
 from registry.selectors import openings
 
 EVENTS = {
@@ -49,13 +50,62 @@ TYPES = sorted({*EVENTS.values(), STALENESS})
 PATTERNS = sorted({"*", *(f"{name[:at]}.*" for name in TYPES for at, sign in enumerate(name) if sign == ".")})
 
 
+_gathered: ContextVar[list[AuditEvent] | None] = ContextVar("gathered", default=None)
+
+
 def tell(event: AuditEvent) -> None:
-    """Rows for whoever listens to this event, and to what it makes stale."""
+    """Rows for whoever listens to this event, and to what it makes stale: now, or at the end of `together`."""
+    gathered = _gathered.get()
+    if gathered is None:
+        _tell([event])
+    else:
+        gathered.append(event)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Inside the transaction of an act with many events: who listens is asked once, when all of them are there."""
+    if _gathered.get() is not None:
+        yield
+        return
+    events: list[AuditEvent] = []
+    token = _gathered.set(events)
+    try:
+        yield
+    finally:
+        _gathered.reset(token)
+    by_id = {event.pk: event for event in events}  # an id that was rolled back may have been given again
+    kept = AuditEvent.objects.filter(pk__in=by_id).order_by("pk").values_list("pk", flat=True) if by_id else []
+    _tell([by_id[pk] for pk in kept])
+
+
+def _tell(events: Sequence[AuditEvent]) -> None:
+    heard = [event for event in events if _named(event) or event.action in openings.CAUSES]
+    if not heard:
+        return
+    hooks = _hooks(heard)
+    WebhookDelivery.objects.bulk_create([row for event in heard if hooks for row in _rows(event, hooks)])
+
+
+def _named(event: AuditEvent) -> str | None:
     name = EVENTS.get(event.action)
-    if name is not None and (event.team is not None or event.action in TO_ALL):
-        _write(_listening(event.team, name), name, event, _words(event))
-    if event.action in openings.CAUSES:
-        _tell_opened(event)
+    return name if event.team_id is not None or event.action in TO_ALL else None
+
+
+def _hooks(events: Sequence[AuditEvent]) -> list[WebhookEndpoint]:
+    """Of the teams of these events, or of all. Those that are disabled too: it waits for them."""
+    teams, rows = {event.team_id for event in events}, WebhookEndpoint.objects.only("team", "events")
+    return list(rows if None in teams else rows.filter(team__in=teams))
+
+
+def _rows(event: AuditEvent, hooks: Sequence[WebhookEndpoint]) -> Iterator[WebhookDelivery]:
+    theirs = [row for row in hooks if event.team_id in (None, row.team_id)]
+    if name := _named(event):
+        yield from _deliveries([row for row in theirs if wanted(row.events, name)], name, event, _words(event))
+    listening = [row for row in theirs if event.action in openings.CAUSES and wanted(row.events, STALENESS)]
+    found = openings.opened(event, teams={row.team_id for row in listening}) if listening else {}
+    for team, words in found.items():
+        yield from _deliveries([row for row in listening if row.team_id == team], STALENESS, event, words)
 
 
 def wanted(patterns: Iterable[str], name: str) -> bool:
@@ -63,28 +113,13 @@ def wanted(patterns: Iterable[str], name: str) -> bool:
     return any(one in ("*", name) or (one.endswith(".*") and name.startswith(one[:-1])) for one in patterns)
 
 
-def _listening(team: Team | None, name: str) -> list[WebhookEndpoint]:
-    """Without a team: everybody's. Those that are disabled too: it waits for them."""
-    rows: QuerySet[WebhookEndpoint] = WebhookEndpoint.objects.all()
-    rows = rows if team is None else rows.filter(team=team)
-    return [row for row in rows.only("team", "events") if wanted(row.events, name)]
-
-
-def _tell_opened(event: AuditEvent) -> None:
-    listening = _listening(event.team, STALENESS)
-    if not listening:
-        return
-    for team_id, found in openings.opened(event, teams={row.team_id for row in listening}).items():
-        _write([row for row in listening if row.team_id == team_id], STALENESS, event, found)
-
-
-def _write(endpoints: Sequence[WebhookEndpoint], name: str, event: AuditEvent, data: dict[str, Any]) -> None:
+def _deliveries(
+    endpoints: Sequence[WebhookEndpoint], name: str, event: AuditEvent, data: dict[str, Any]
+) -> Iterator[WebhookDelivery]:
     message, body = f"msg_{uuid.uuid4().hex}", {"type": name, "timestamp": event.at.isoformat(), "data": data}
-    text = json.dumps(body, separators=(",", ":"))
-    now = timezone.now()
-    WebhookDelivery.objects.bulk_create(
-        WebhookDelivery(endpoint=row, message=message, event=name, body=text, due_at=now) for row in endpoints
-    )
+    text, now = json.dumps(body, separators=(",", ":")) if endpoints else "", timezone.now()
+    for row in endpoints:
+        yield WebhookDelivery(endpoint=row, message=message, event=name, body=text, due_at=now)
 
 
 def _words(event: AuditEvent) -> dict[str, Any]:

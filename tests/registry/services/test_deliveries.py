@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from standardwebhooks import Webhook
 
 from registry.access import SYSTEM
-from registry.models import AuditEvent, WebhookDelivery, WebhookEndpoint
+from registry.models import AuditEvent, Team, WebhookDelivery, WebhookEndpoint
 from registry.services import (
     aliases,
+    audit,
     base_models,
+    bulk_moves,
     clients,
     deliveries,
     jobs,
+    outgoing,
     upkeep,
     version_states,
     webhooks,
 )
+from registry.services.assignments import Target
+from registry.services.bulk_plans import Filter
 from tests.make import make_base_version, make_dataset_version, make_engine, make_version
 from tests.receiver import listening
 
@@ -247,6 +254,44 @@ def test_it_tells_what_became_stale_and_whom_it_hits(world, hook, receiver):
         }
     ]  # fmt: skip
     assert [one["adapter"] for one in finance["versions"]] == [other.adapter.address]
+
+
+def test_it_asks_as_little_for_many_teams_as_for_one(world, hook, receiver):
+    first, counted = make_base_version(), []
+    make_version(world.health, base=first)
+    for more in range(2):
+        for number in range(more * 4):
+            team = Team.objects.create(slug=f"team-{number}", name="")
+            make_version(team, base=first)
+            webhooks.create(by=SYSTEM, team=team, url=f"http://127.0.0.1:{receiver.server_port}/", events=["*"])
+        cause = AuditEvent(action="base_version.retire", object=f"base:{first.address}", at=timezone.now())
+        with CaptureQueriesContext(connection) as queries:
+            outgoing.tell(cause)
+        counted.append(len(queries))
+    assert counted[0] == counted[1] <= 10
+    assert [data["count"] for data in said("staleness.opened")] == [1] * 6
+
+
+def test_who_listens_is_asked_once_for_a_whole_bulk_move(world, hook):
+    for number in range(5):
+        clients.create(by=SYSTEM, team=world.health, name=f"c{number}", vertical="")
+    version = make_version(world.health)
+    make_engine(version)
+    with CaptureQueriesContext(connection) as queries:
+        target = Target(version.adapter, version=version)
+        bulk_moves.assign(by=SYSTEM, team=world.health, narrowed=Filter(), target=target, reason="r")
+    asked = [q["sql"] for q in queries if "FROM" in q["sql"] and "webhookendpoint" in q["sql"]]
+    assert (len(asked), len(said("assignment.set"))) == (1, 5)
+
+
+def test_what_was_rolled_back_in_an_act_is_not_told(world, hook):
+    """Nor is it told twice where the database gives the number of the event again."""
+    with transaction.atomic(), outgoing.together():
+        for kept in (False, True):
+            with suppress(ZeroDivisionError), transaction.atomic():
+                audit.record(SYSTEM, "job.succeeded", f"job:{kept}", team=world.health)
+                1 / kept
+    assert [data["object"] for data in said("job.succeeded")] == ["job:True"]
 
 
 def test_it_tells_only_what_is_newly_stale(world, hook):
