@@ -30,6 +30,7 @@ class Record:
 
     def __init__(self, spool: Spool) -> None:
         self.request = uuid.uuid4().hex
+        self.credential = ""
         self._spool = spool
         self._begun = time.monotonic()
         self._written = False
@@ -59,6 +60,7 @@ class Record:
             "completion_tokens": tokens[1],
             "milliseconds": round((time.monotonic() - self._begun) * 1000),
             "outcome": outcome,
+            "credential": self.credential,
         }
         try:
             self._spool.write(line)

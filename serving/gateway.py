@@ -126,6 +126,7 @@ async def complete(request: Request) -> Response:
     # Before the body is read: a stranger's megabytes cost nothing.
     authorization, known = request.headers.get("Authorization", ""), time.monotonic()
     asker = await gateway.read(identify, authorization)
+    record.credential = asker.credential
     question = read_question(await _body(request))
     share_key = question.user or request.headers.get(REQUEST_HEADER) or record.request
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from registry.models import Receipt
+from registry.models import ApiToken, ClientKey, Receipt
 
 BATCH = 5000
 
@@ -18,10 +20,12 @@ BATCH = 5000
 def ingest(*, lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Store each line once, however often it comes; returns those that can't be stored at all.
 
-    A line has the fields of `Receipt`; times are ISO 8601, rows are named by their ids. Raises
-    OperationalError where the database is away: then none is lost, bring them again.
+    A line has the fields of `Receipt`; times are ISO 8601, rows are named by their ids. It may say by which
+    `credential` it was asked, `plc_<id>` or `plt_<id>`, whose last use it is then. Raises OperationalError
+    where the database is away: then none is lost, bring them again.
     """
     rows, refused = [], []
+    used: list[tuple[str, datetime]] = []
     oldest = _oldest()
     for line in lines:
         row = _row(line)
@@ -30,11 +34,27 @@ def ingest(*, lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             refused.append(line)
         else:
             rows.append(row)
+            used.append((str(line.get("credential", "")), row.at))
     try:
         _store(rows)
     except IntegrityError:
         refused += _one_by_one(rows, lines)
+    _touch(used)
     return refused
+
+
+def _touch(used: Iterable[tuple[str, datetime]]) -> None:
+    """When keys and tokens last got an answer, to the minute: one statement for all of a minute, never back in time."""
+    minutes: dict[tuple[str, datetime], set[str]] = defaultdict(set)
+    for credential, at in used:
+        kind, _, prefix = credential.partition("_")
+        minutes[kind, at.replace(second=0, microsecond=0)].add(prefix)
+    for (kind, minute), prefixes in minutes.items():
+        earlier = Q(last_used_at__isnull=True) | Q(last_used_at__lt=minute)
+        if kind == "plc":
+            ClientKey.objects.filter(earlier, prefix__in=prefixes).update(last_used_at=minute)
+        elif kind == "plt":
+            ApiToken.objects.filter(earlier, prefix__in=prefixes).update(last_used_at=minute)
 
 
 def forget() -> int:

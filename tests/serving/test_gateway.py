@@ -238,6 +238,18 @@ def test_it_shows_a_receipt_within_two_seconds(site):
     assert (line["prompt_tokens"], line["completion_tokens"], line["outcome"]) == (3, 4, "completed")
 
 
+def test_it_says_that_a_key_is_in_use(site):
+    new_client(site, "asks-once")
+    assign(site, "asks-once", "triage")
+    site.chat(site.api("POST", "/clients/health/asks-once/keys", {"name": "used"})["key"])
+
+    def used():
+        keys = site.api("GET", "/clients/health/asks-once/keys")["results"]
+        return [key["name"] for key in keys if key["last_used_at"] is not None]
+
+    assert eventually(used, 2) and used() == ["used"]
+
+
 def test_it_books_a_tokens_traffic_on_the_internal_client(site):
     request = site.chat(site.seed["token"], model="tiny@1").headers["X-Plethora-Receipt"]
     assert eventually(lambda: request in [line["request"] for line in site.receipts("health/internal")], 2)

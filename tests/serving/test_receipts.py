@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from registry.models import Client, Receipt
+from registry.models import Client, ClientKey, Receipt
 from serving import receipts as module
 from serving.receipts import Ingester, Spool
 from tests.config.waiting import eventually
@@ -45,6 +45,20 @@ def test_it_brings_lines_in_once(tmp_path, line):
     assert spool.ingest() == 2
     assert spool.ingest() == 0
     assert Receipt.objects.count() == 2
+
+
+def test_it_says_when_a_key_was_last_used(tmp_path, world, line):
+    client = Client.objects.get(team=world.health, builtin=True)
+    key = ClientKey.objects.create(client=client, name="k", prefix="abcdefgh", sha256="a" * 64)
+    other = ClientKey.objects.create(client=client, name="o", prefix="ijklmnop", sha256="b" * 64)
+    spool = Spool(tmp_path)
+    for minute in (5, 9, 7):
+        at = f"2026-11-24T12:{minute:02}:30+00:00"
+        spool.write(line(f"r{minute}", at=at, credential="plc_abcdefgh"))
+        spool.ingest()
+    key.refresh_from_db()
+    other.refresh_from_db()
+    assert (key.last_used_at, other.last_used_at) == (datetime(2026, 11, 24, 12, 9, tzinfo=UTC), None)
 
 
 def test_it_brings_in_what_a_killed_gateway_left(tmp_path, line):
