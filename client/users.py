@@ -14,6 +14,10 @@ app = typer.Typer(no_args_is_help=True, help="Accounts, for administrators.")
 Email = Annotated[str, typer.Argument(metavar="E-MAIL")]
 
 
+def _path(email: str) -> str:
+    return f"/users/{quote(email, safe='')}"
+
+
 @app.command("list")
 def listing(url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """Who has an account."""
@@ -45,18 +49,18 @@ def create(
 def close(email: Email, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """End what somebody can do here: sessions and tokens are refused at once."""
     with explained():
-        data(connect(url, token).patch(f"/users/{quote(email)}", {"active": False}), as_json=as_json)
+        data(connect(url, token).patch(_path(email), {"active": False}), as_json=as_json)
 
 
 @app.command()
 def reopen(email: Email, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """Let somebody in again."""
     with explained():
-        data(connect(url, token).patch(f"/users/{quote(email)}", {"active": True}), as_json=as_json)
+        data(connect(url, token).patch(_path(email), {"active": True}), as_json=as_json)
 
 
 @app.command("sign-out")
 def sign_out(email: Email, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """End somebody's sessions; tokens hold on."""
     with explained():
-        data(connect(url, token).post(f"/users/{quote(email)}/sign-out", {}), as_json=as_json)
+        data(connect(url, token).post(f"{_path(email)}/sign-out", {}), as_json=as_json)

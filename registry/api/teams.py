@@ -117,5 +117,5 @@ urlpatterns = [
     path("teams", Teams.as_view()),
     path("teams/<str:team>", OneTeam.as_view()),
     path("teams/<str:team>/members", Members.as_view()),
-    path("teams/<str:team>/members/<str:user>", OneMember.as_view()),
+    path("teams/<str:team>/members/<path:user>", OneMember.as_view()),
 ]

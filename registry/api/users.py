@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -11,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.api.outputs import Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.models import User
 from registry.selectors import accounts as selectors
@@ -30,6 +32,8 @@ class UserPatch(serializers.Serializer[Any]):
 
 class UserQuery(serializers.Serializer[Any]):
     active = serializers.BooleanField(required=False, allow_null=True, default=None)
+    administrator = serializers.BooleanField(required=False, allow_null=True, default=None)
+    q = serializers.CharField(required=False, max_length=254, help_text="found in an address")
 
 
 class UserOut(Out[User]):
@@ -62,10 +66,10 @@ class SignedOut(UserOut):
         fields = [*UserOut.Meta.fields, "sessions"]
 
 
-class Users(View):
+class Users(Tabular):
     @extend_schema(parameters=[UserQuery], responses={200: UserOut(many=True)})
-    def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.parse(UserQuery, request.query_params)), UserOut)
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        return self.listed(selectors.listing(self.by, **self.parse(UserQuery, request.query_params)), UserOut)
 
     @extend_schema(request=UserIn, responses={201: UserShown})
     def post(self, request: Request) -> Response:
@@ -96,6 +100,7 @@ class SignOut(View):
 
 urlpatterns = [
     path("users", Users.as_view()),
-    path("users/<str:user>", OneUser.as_view()),
-    path("users/<str:user>/sign-out", SignOut.as_view()),
+    # An e-mail address may have a slash, but none after its @.
+    path("users/<path:user>/sign-out", SignOut.as_view()),
+    path("users/<path:user>", OneUser.as_view()),
 ]

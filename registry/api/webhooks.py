@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -14,6 +15,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.outputs import Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.choices import DeliveryState
 from registry.models import WebhookDelivery, WebhookEndpoint
@@ -113,6 +115,7 @@ class WebhookQuery(serializers.Serializer[Any]):
 class DeliveryQuery(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=DeliveryState.choices, required=False)
     event = serializers.CharField(required=False, max_length=64)
+    q = serializers.CharField(required=False, max_length=200, help_text="found in what was sent or answered")
 
 
 class Webhooks(View):
@@ -146,11 +149,11 @@ class OneWebhook(View):
         return Response(status=204)
 
 
-class Deliveries(View):
+class Deliveries(Tabular):
     @extend_schema(parameters=[DeliveryQuery], responses={200: DeliveryOut(many=True)})
-    def get(self, request: Request, id: int) -> Response:  # noqa: A002
+    def get(self, request: Request, id: int) -> Response | StreamingHttpResponse:  # noqa: A002
         query = self.parse(DeliveryQuery, request.query_params)
-        return self.page(selectors.deliveries(self.by, id, **query), DeliveryOut)
+        return self.listed(selectors.deliveries(self.by, id, **query), DeliveryOut)
 
 
 class Replay(View):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.http import HttpRequest, HttpResponse
@@ -20,8 +22,11 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 def _shown(request: HttpRequest, text: str = "", email: str = "") -> HttpResponse:
-    rows = selectors.with_teams(selectors.listing(caller(request))).order_by("email")
-    return render(request, "users/list.html", {"page": paged(request, rows), "text": text, "email": email})
+    q = request.GET.get("q", "").strip()[:254]
+    rows = selectors.with_teams(selectors.listing(caller(request), q=q)).order_by("email")
+    csv = urlencode({"format": "csv", **({"q": q} if q else {})})
+    shown = {"page": paged(request, rows), "text": text, "email": email, "q": q, "csv": csv}
+    return render(request, "users/list.html", shown)
 
 
 @shown_once("users")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
@@ -41,12 +43,13 @@ def _shown(request: HttpRequest, team: str, pk: int, secret: str = "") -> HttpRe
     by = caller(request)
     row, webhook = owned(by, team), selectors.one(by, pk, team=team)
     state = request.GET.get("state", "")
-    state = state if state in DeliveryState.values else ""
+    asked = {"state": state if state in DeliveryState.values else "", "q": request.GET.get("q", "").strip()[:200]}
     context = {
         **frame(request, row, "settings-webhooks"),
         "webhook": webhook,
-        "page": paged(request, selectors.deliveries(by, pk, state=state).order_by("-pk")),
-        "state": state,
+        "page": paged(request, selectors.deliveries(by, pk, **asked).order_by("-pk")),
+        **asked,
+        "csv": urlencode({"format": "csv", **{name: value for name, value in asked.items() if value}}),
         "states": DeliveryState.values,
         "secret": secret,
     }

@@ -14,10 +14,13 @@ from registry.errors import NotFound
 from registry.models import Membership, User
 
 
-def listing(by: Caller, *, active: bool | None = None) -> QuerySet[User]:
+def listing(
+    by: Caller, *, active: bool | None = None, administrator: bool | None = None, q: str = ""
+) -> QuerySet[User]:
     """Everybody who has an account here."""
     require_administrator(by)
-    return User.objects.all() if active is None else User.objects.filter(is_active=active)
+    asked = {"is_active": active, "is_staff": administrator, "email__icontains": q or None}
+    return User.objects.filter(**{column: value for column, value in asked.items() if value is not None})
 
 
 def with_teams(rows: QuerySet[User]) -> QuerySet[User]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from registry.access import Act, Caller, fetch, require_scope, teams, visible
@@ -32,8 +32,11 @@ def one(by: Caller, webhook_id: int | str, *, team: str = "") -> WebhookEndpoint
 
 
 def deliveries(
-    by: Caller, webhook_id: int | str, *, state: str = "", event: str = ""
+    by: Caller, webhook_id: int | str, *, state: str = "", event: str = "", q: str = ""
 ) -> QuerySet[WebhookDelivery]:
+    """`q` is text in what was sent, or in what came of it."""
     rows = WebhookDelivery.objects.filter(endpoint=one(by, webhook_id))
+    if q:
+        rows = rows.filter(Q(message__icontains=q) | Q(body__icontains=q) | Q(error__icontains=q))
     exact = {"state": state, "event": event}
     return rows.filter(**{column: value for column, value in exact.items() if value})

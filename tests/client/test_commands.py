@@ -174,7 +174,7 @@ def test_it_freezes_and_lifts(plethora):
 
 
 def test_it_makes_closes_and_reopens_an_account(plethora, stamp):
-    email = f"{stamp}@example.org"
+    email = f"a/{stamp}@example.org"
     made = plethora("user", "create", email)
     assert (made.returncode, len(made.stdout.strip())) == (0, 24), made.stderr
     for act, active in (("close", False), ("reopen", True), ("sign-out", True)):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.test import Client
 
@@ -43,6 +45,33 @@ def test_it_closes_an_account_and_opens_it_again(api):
     api("admin").patch(path, {"active": True}, format="json")
     assert api("erin").get("/api/v1/me").status_code == 200
     assert set(AuditEvent.objects.values_list("action", flat=True)) >= {"user.close", "user.reopen"}
+
+
+def test_it_looks_after_an_address_with_a_slash(api, world):
+    slashed = "a/b@example.org"
+    api("admin").post(USERS, {"user": slashed}, format="json")
+    team = api("alice").post("/api/v1/teams/health/members", {"user": slashed, "role": "viewer"}, format="json")
+    for path in (f"{USERS}/a/b@example.org", f"{USERS}/a%2Fb%40example.org"):
+        assert api("admin").get(path).json()["user"] == slashed
+        assert api("admin").post(f"{path}/sign-out", {}, format="json").json()["sessions"] == 0
+        assert api("admin").patch(path, {"active": False}, format="json").json()["active"] is False
+    removed = api("alice").delete("/api/v1/teams/health/members/a%2Fb@example.org")
+    assert (team.status_code, removed.status_code) == (201, 204)
+    assert api("admin").get(f"{USERS}/a/b").json()["code"] == "not_found"
+
+
+def test_it_finds_accounts_and_gives_them_as_tables(api):
+    def found(**query):
+        return [row["user"] for row in api("admin").get(USERS, query).json()["results"]]
+
+    assert found(q="LIC") == ["alice@example.org"]
+    assert found(administrator="true") == ["admin@example.org"]
+    assert found(administrator="false", q="in@") == ["erin@example.org"]
+    lines = b"".join(api("admin").get(USERS, {"format": "csv", "q": "er"})).decode().splitlines()
+    assert lines[0] == "user,active,administrator,created_at,last_sign_in"
+    assert lines[1].startswith("erin@example.org,true,false,")
+    answer = api("admin").get(USERS, HTTP_ACCEPT="application/x-ndjson")
+    assert json.loads(b"".join(answer).splitlines()[0])["user"] == "alice@example.org"
 
 
 def test_it_signs_somebody_out(api, world):

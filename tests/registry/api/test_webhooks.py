@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.utils import timezone
 from standardwebhooks import Webhook
@@ -86,6 +88,17 @@ def test_it_heeds_if_match(api, made):
     stale = {"HTTP_IF_MATCH": '"0"'}
     assert api("alice").patch(f"{PATH}/{made['id']}", {}, format="json", **stale).status_code == 412
     assert api("alice").delete(f"{PATH}/{made['id']}", **stale).status_code == 412
+
+
+def test_its_deliveries_are_found_and_come_as_tables(api, told, made):
+    path = f"{PATH}/{made['id']}/deliveries"
+    assert [len(api("alice").get(path, {"q": q}).json()["results"]) for q in ("TRIAGE", "moved-on")] == [1, 0]
+    lines = b"".join(api("alice").get(path, {"format": "csv"})).decode().splitlines()
+    assert lines[0].startswith("id,message,event,state,attempts,")
+    assert lines[1].startswith(f"{told.pk},{told.message},alias.moved,pending,0,")
+    rows = b"".join(api("alice").get(path, {"format": "ndjson"})).splitlines()
+    assert [json.loads(row)["body"]["type"] for row in rows] == ["alias.moved"]
+    assert api("charlie").get(path, {"format": "csv"}).status_code == 404
 
 
 def test_it_is_deleted_with_its_deliveries(api, told, made):
