@@ -2,7 +2,8 @@
 
 A gateway appends to a file of its own and holds a lock on it as long as it lives. What a killed gateway left is
 found by its missing lock and brought in by the next. A line comes in twice at most, and counts once: its
-`request` is unique.
+`request` is unique. The disk itself has it within a round (docs/decisions/0004): a machine that loses its power
+loses the receipts of the last half second.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Spool:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._path = draft.with_suffix(".ndjson")
         draft.rename(self._path)
-        self._read = 0
+        self._read = self._synced = 0
+        folder = os.open(self.folder, os.O_RDONLY)
+        os.fsync(folder)  # the name too outlives a power cut
+        os.close(folder)
 
     def write(self, line: dict[str, Any]) -> None:
         """Raises OSError where the disk is full: then the answer must not end as if it were recorded."""
@@ -59,12 +63,22 @@ class Spool:
 
     def ingest(self) -> int:
         """Bring new lines and those of dead gateways into the database; how many. Raises DatabaseError."""
-        count = self._ingest_own()
-        for path in self.folder.glob("*.ndjson"):
-            if path != self._path:
-                count += _ingest_left_over(path)
-        self._rotate()
-        return count
+        try:
+            count = self._ingest_own()
+            for path in self.folder.glob("*.ndjson"):
+                if path != self._path:
+                    count += _ingest_left_over(path)
+            self._rotate()
+            return count
+        finally:
+            self._sync()
+
+    def _sync(self) -> None:
+        """All lines of a round at once, also while the database is away: one by one each answer would wait."""
+        size = os.fstat(self._file).st_size
+        if size > self._synced:
+            os.fdatasync(self._file)
+            self._synced = size
 
     def close(self) -> None:
         """Bring in what is left, and go without a trace if that worked. Whoever writes later is refused."""
@@ -73,6 +87,8 @@ class Spool:
         with self._guard:
             if os.fstat(self._file).st_size == self._read:
                 self._path.unlink(missing_ok=True)
+            else:
+                os.fdatasync(self._file)
             os.close(self._file)
             self._file = CLOSED  # the number may be another file's by now
 

@@ -4,6 +4,7 @@ import os
 from datetime import UTC, datetime
 
 import pytest
+from django.db import OperationalError
 
 from registry.models import Client, ClientKey, Receipt
 from serving import receipts as module
@@ -45,6 +46,39 @@ def test_it_brings_lines_in_once(tmp_path, line):
     assert spool.ingest() == 2
     assert spool.ingest() == 0
     assert Receipt.objects.count() == 2
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """How long the file was each time that the disk was made to have it."""
+    sizes, real = [], os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (sizes.append(os.fstat(file).st_size), real(file)))
+    return sizes
+
+
+def test_the_disk_has_all_lines_of_a_round_at_once(tmp_path, line, synced):
+    spool = Spool(tmp_path)
+    for request in "abc":
+        spool.write(line(request))
+    assert synced == []
+    spool.ingest()
+    spool.ingest()
+    assert synced == [spool._path.stat().st_size]
+
+
+def test_the_disk_has_them_too_while_the_database_is_away(tmp_path, line, synced, monkeypatch):
+    def away(**_):
+        raise OperationalError("away")
+
+    spool = Spool(tmp_path)
+    spool.write(line("a"))
+    monkeypatch.setattr(module.receipts, "ingest", away)
+    with pytest.raises(OperationalError):
+        spool.ingest()
+    assert synced == [spool._path.stat().st_size]
+    spool.write(line("b"))
+    spool.close()
+    assert len(synced) == 2
 
 
 def test_it_says_when_a_key_was_last_used(tmp_path, world, line):
