@@ -60,6 +60,10 @@ class DatasetVersion(TimestampedModel):
     def address(self) -> str:
         return f"{self.dataset.address}@{self.number}"
 
+    def lacks(self, *splits: str) -> bool:
+        """Whether none of these splits has a row; of what isn't validated nothing is known to be missing."""
+        return bool(self.splits) and not any(self.splits.get(split) for split in splits)
+
 
 class DatasetTokens(models.Model):
     """How many tokens a dataset version has for one tokenizer, counted by a worker."""

@@ -15,8 +15,15 @@ from registry.services.training import Request
 
 
 def plan(campaign: Campaign, item: CampaignItem) -> Request:
-    """Retrain as the old version was trained: its recipe and dataset, on the campaign's target."""
+    """Retrain as the old version was trained: its recipe and dataset, on the campaign's target.
+
+    Raises Conflict where no row could judge the new version: then nothing is trained for nothing.
+    """
     spec = _spec(item)
+    judged = spec.evaluation_dataset or spec.dataset_version
+    if judged.lacks("test"):
+        words = f"{judged.address} has no row in its test split, so no version could be judged"
+        raise Conflict(f"{words}; train it by a job of its own, on a dataset that has some.", code="no_test_rows")
     recipe = campaign.recipe if campaign.recipe is not None else _portable(spec)
     return training.request_of(
         spec, base_version=campaign.target, recipe=recipe, gate=(), promote_to="", priority=0

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from registry.access import SYSTEM, Act, Caller, fetch, require, teams
+from registry.access import SYSTEM, Act, Caller, fetch, require, require_scope, teams
 from registry.choices import CAMPAIGN_TRANSITIONS, CampaignState, ItemState, PromotionState, sources
 from registry.errors import Conflict, Forbidden, Invalid, NotFound, RegistryError
 from registry.models import Adapter, AdapterVersion, Alias, BaseModel, Campaign, CampaignItem, Job, Promotion, Team
@@ -276,8 +276,14 @@ def _stale_adapters(by: Caller, base_model: BaseModel | None) -> list[Adapter]:
     if base_model is None:
         raise Invalid("Give base_model or adapters.", param="base_model")
     mine = set(teams(by, Act.PUBLISH).values_list("pk", flat=True))
-    rows = staleness.listing(by, base_model=base_model.name)
-    return due(row for row in rows if row.version.adapter.team_id in mine)
+    if not mine:
+        require_scope(by, Act.PUBLISH)
+        raise Forbidden("A campaign needs the role maintainer in its team; ask one of its owners.")
+    rows = list(staleness.listing(by, base_model=base_model.name))
+    found = due(row for row in rows if row.version.adapter.team_id in mine)
+    for adapter in [] if found else due(rows):
+        require(by, Act.PUBLISH, adapter.team)  # it is stale, but not the caller's to retrain
+    return found
 
 
 def due(rows: Iterable[Stale]) -> list[Adapter]:

@@ -39,6 +39,7 @@ def create(
     base = on_base or _one_base(subjects)
     where = {subject: subject.base_version if subject in at_home else base for subject in subjects if subject}
     _check(where, datasets, base)
+    _check_split(datasets, split)
     with transaction.atomic():
         payload = {"base_version": base.pk, "split": split, "reading": reading or _reading(subjects)}
         payload |= {"suite": suite.as_dict()} if suite else {}
@@ -90,6 +91,15 @@ def _check(
         if subject.base_version.shape_fingerprint != on_base.shape_fingerprint:
             message = f"{subject.address} can't load on {on_base.address}: the shapes differ."
             raise Conflict(message, param="subjects", code="shape_differs")
+
+
+def _check_split(datasets: Iterable[DatasetVersion], split: Split) -> None:
+    for dataset in datasets:
+        if dataset.lacks(split):
+            text = f"{dataset.address} has no row in its {split} split to measure on."
+            raise Invalid(
+                text, param="datasets", errors=[{"param": "datasets", "code": "no_rows", "message": text}]
+            )
 
 
 def _reading(subjects: Iterable[AdapterVersion | None]) -> dict[str, Any]:

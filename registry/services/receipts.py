@@ -44,7 +44,7 @@ def ingest(*, lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _touch(used: Iterable[tuple[str, datetime]]) -> None:
-    """When keys and tokens last got an answer, to the minute: one statement for all of a minute, never back in time."""
+    """When each last got an answer, to the minute: one statement for all of a minute, never back in time."""
     minutes: dict[tuple[str, datetime], set[str]] = defaultdict(set)
     for credential, at in used:
         kind, _, prefix = credential.partition("_")

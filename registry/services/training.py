@@ -33,6 +33,7 @@ from registry.recipes.checks import Suite
 from registry.selectors import addresses
 from registry.services import aliases, gates, jobs, protection
 
+UNJUDGED = "so nothing could be judged; add rows to it, or name an evaluation_dataset that has some."
 BYTES_PER_TOKEN = 3.0  # before a worker has counted: a text's bytes for each token, on the small side
 
 
@@ -74,7 +75,9 @@ def plan(*, by: Caller, request: Request) -> Plan:
     base = _base(request)
     _check_datasets(request)
     recipe, targets = resolve({**request.recipe, **_warm_start(request, base)}, base)
-    return Plan(request, base, recipe, targets, _gate(request))
+    rules = _gate(request)
+    _check_splits(request, recipe, rules)
+    return Plan(request, base, recipe, targets, rules)
 
 
 def _gate(request: Request) -> list[dict[str, Any]]:
@@ -252,3 +255,16 @@ def _check_datasets(request: Request) -> None:
             raise Conflict(
                 f"{dataset.address} is {dataset.status}, not ready.", param=param, code="dataset_not_ready"
             )
+
+
+def _check_splits(request: Request, recipe: recipes.Recipe, gate: Sequence[Mapping[str, Any]]) -> None:
+    """What no row could train, and what no row could judge, is refused before a device spends an hour on it."""
+    dataset, judged = request.dataset, request.evaluation_dataset or request.dataset
+    wanted = ("train", "validation") if recipe.train_on == "all" else ("train",)
+    if dataset.lacks(*wanted):
+        text = f"{dataset.address} has no row in its {' or '.join(wanted)} split to train on; add rows to it."
+        raise Invalid(text, param="dataset", errors=[{"param": "dataset", "code": "no_rows", "message": text}])
+    if judged.lacks("test") and (gate or request.evaluation_dataset):
+        param = "evaluation_dataset" if request.evaluation_dataset else "gate"
+        text = f"{judged.address} has no row in its test split, {UNJUDGED}"
+        raise Invalid(text, param=param, errors=[{"param": param, "code": "no_test_rows", "message": text}])

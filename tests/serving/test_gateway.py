@@ -247,7 +247,8 @@ def test_it_says_that_a_key_is_in_use(site):
         keys = site.api("GET", "/clients/health/asks-once/keys")["results"]
         return [key["name"] for key in keys if key["last_used_at"] is not None]
 
-    assert eventually(used, 2) and used() == ["used"]
+    assert eventually(used, 2)
+    assert used() == ["used"]
 
 
 def test_it_books_a_tokens_traffic_on_the_internal_client(site):

@@ -174,7 +174,8 @@ def _conclude(report: Report, reader: Reader) -> None:
         warn("long_rows", text)
     lacking = [name for name in SPLITS if report.row_count and not report.splits[name]]
     if lacking:
-        text = f"no row fell into {' and '.join(lacking)}; add rows before you rely on a held-out loss"
+        least = "you rely on a held-out loss" if report.splits["train"] else "you train on it"
+        text = f"no row fell into {' and '.join(lacking)}; add rows before {least}"
         warn("empty_split", text)
     if reader.ignored:
         # A field's name is the user's text: shown short and printable.

@@ -7,9 +7,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from registry.access import SYSTEM
-from registry.models import AuditEvent, Campaign, DatasetVersion, Job, Promotion, TrainingSpec
-from registry.services import aliases, campaign_steps, jobs, promotions, training
-from tests.make import make_adapter, make_base_version, make_version
+from registry.choices import Role
+from registry.errors import Forbidden
+from registry.models import AuditEvent, Campaign, DatasetVersion, Job, Membership, Promotion, TrainingSpec
+from registry.services import aliases, campaign_steps, campaigns, jobs, promotions, training
+from tests.make import make_adapter, make_base_version, make_dataset_version, make_version
 from tests.registry.campaigns import CAMPAIGNS, GOOD, RECIPE, engines_hold, measure, run_to_review, train
 from tests.world import token
 
@@ -37,16 +39,45 @@ def test_a_dry_run_answers_with_the_preview_and_writes_nothing(api, stale):
     assert api("alice").post(f"{CAMPAIGNS}/{made['id']}/preview").json() == planned.json()
 
 
+def test_what_no_test_row_could_judge_is_said_before_it_is_trained(api, world, store, tmp_path):
+    adapter = make_adapter(world.health, base=make_base_version())
+    dataset = make_dataset_version(world.health, splits={"train": 9, "validation": 1, "test": 0})
+    request = training.Request(adapter=adapter, dataset=dataset, recipe=RECIPE, promote_to="production")
+    train(training.submit(by=SYSTEM, request=request), tmp_path)
+    make_base_version(change="weights")
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    told = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/preview").json()
+    assert told["jobs"] == 0
+    assert "no row in its test split" in told["items"][0]["error"]
+    api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/start")
+    campaign_steps.advance()
+    item = api("alice").get(f"{CAMPAIGNS}/{campaign['id']}").json()["items"][0]
+    assert (item["state"], item["job"]) == ("failed", None)
+    assert "no row in its test split" in item["reason"]
+
+
 @pytest.mark.parametrize(("query", "status"), [("dry_run=maybe", 422), ("dryrun=true", 422)])
 def test_a_mistyped_dry_run_makes_no_campaign(api, stale, query, status):
     assert api("alice").post(f"{CAMPAIGNS}?{query}", {"base_model": "llama"}, format="json").status_code == status
     assert not Campaign.objects.exists()
 
 
-@pytest.mark.parametrize(("who", "status"), [("bob", 422), ("charlie", 422)])
-def test_a_dry_run_shows_nobody_elses_adapters(api, stale, who, status):
-    asked = api(who).post(f"{CAMPAIGNS}?dry_run=true", {"base_model": "llama"}, format="json")
-    assert (asked.status_code, asked.json()["code"]) == (status, "nothing_stale")
+@pytest.mark.parametrize(
+    ("who", "answer"),
+    [("bob", (403, "missing_scope")), ("erin", (403, "missing_scope")), ("charlie", (422, "nothing_stale"))],
+)
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_a_campaign_over_a_base_is_for_those_who_may_publish(api, stale, who, answer, query):
+    asked = api(who).post(f"{CAMPAIGNS}{query}", {"base_model": "llama"}, format="json")
+    assert (asked.status_code, asked.json()["code"]) == answer
+
+
+def test_one_who_publishes_elsewhere_hears_that_it_may_not_here(stale, world):
+    with pytest.raises(Forbidden):
+        campaigns.create(by=world.by("bob"), base_model=stale.base_model)
+    Membership.objects.create(user=world.bob, team=world.finance, role=Role.MAINTAINER)
+    with pytest.raises(Forbidden, match="in team health"):
+        campaigns.create(by=world.by("bob"), base_model=stale.base_model)
 
 
 def test_it_goes_on_where_it_was_paused(api, stale, tmp_path):

@@ -42,6 +42,14 @@ def test_only_editors_ask(api, body, who, status):
     assert Evaluation.objects.exists() == (status == 202)
 
 
+def test_a_split_without_rows_is_refused_at_once(api, body, world):
+    make_dataset_version(world.health, "few", splits={"train": 9, "validation": 1, "test": 0})
+    body = {**body, "datasets": ["health/few"]}
+    answer = post(api, body)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "no_rows")
+    assert post(api, {**body, "split": "train"}).status_code == 202
+
+
 @pytest.mark.parametrize(
     ("change", "status", "param"),
     [
