@@ -326,6 +326,8 @@ def resolved(found: selectors.Resolved) -> dict[str, Any]:
         "versions": versions,
         "since": found.since,
         "until": found.until,
+        "actor": found.actor,
+        "reason": found.reason,
         "assignment": str(found.assignment.pk),
         "audit_seq": found.audit_seq,
     }

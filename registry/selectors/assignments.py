@@ -46,7 +46,8 @@ class Share:
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a slot had at a time. `until` is None while it still holds."""
+    """What a slot had at a time. `until` is None while it still holds; `actor` is who brought it about by the
+    later of the two, the assignment or the move of the alias that it follows."""
 
     client: Client
     slot: str
@@ -56,6 +57,8 @@ class Resolved:
     until: datetime | None
     assignment: Assignment
     audit_seq: int | None
+    actor: str
+    reason: str
 
 
 def keys(by: Caller, client: Client) -> QuerySet[ClientKey]:
@@ -131,8 +134,8 @@ def _resolved(assignments: Sequence[Assignment], moment: datetime) -> list[Resol
     followed = {row.alias_id for row in assignments if row.alias_id is not None}
     pointed = AliasHistory.objects.filter(alias__in=followed, valid_from__lte=moment)
     pointed = pointed.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=moment))
-    rows = pointed.values_list("alias", "version", "valid_from", "valid_to") if followed else ()
-    histories = {alias: Reached(version, since, until) for alias, version, since, until in rows}
+    columns = ("alias", "version", "valid_from", "valid_to", "actor", "reason")
+    histories = {row[0]: Reached(*row[1:]) for row in (pointed.values_list(*columns) if followed else ())}
     reached = {row.pk: found for row in assignments if (found := _reached(row, histories)) is not None}
     canaries = {row.canary_version_id for row in assignments if row.canary_version_id}
     versions = _versions({found.version for found in reached.values()} | canaries)
@@ -147,6 +150,8 @@ def _resolved(assignments: Sequence[Assignment], moment: datetime) -> list[Resol
             reached[row.pk].until,
             row,
             max((seq for name in _objects(row) if (seq := proofs.get(name)) is not None), default=None),
+            reached[row.pk].actor,
+            reached[row.pk].reason,
         )
         for row in assignments
         if row.pk in reached
@@ -155,22 +160,27 @@ def _resolved(assignments: Sequence[Assignment], moment: datetime) -> list[Resol
 
 @dataclass(frozen=True)
 class Reached:
-    """A version, by its id, and the interval in which nothing moved."""
+    """A version, by its id, the interval in which nothing moved, and who began it."""
 
     version: int
     since: datetime
     until: datetime | None
+    actor: str
+    reason: str
 
 
 def _reached(row: Assignment, histories: Mapping[int, Reached]) -> Reached | None:
     """The version that the assignment reached, and the interval in which neither history moved."""
     if row.version_id is not None:
-        return Reached(row.version_id, row.valid_from, row.valid_to)
+        return Reached(row.version_id, row.valid_from, row.valid_to, row.actor, row.reason)
     history = histories.get(row.alias_id or 0)
     if history is None:
         return None
     ends = [end for end in (row.valid_to, history.until) if end is not None]
-    return Reached(history.version, max(row.valid_from, history.since), min(ends) if ends else None)
+    until = min(ends) if ends else None
+    if history.since > row.valid_from:
+        return Reached(history.version, history.since, until, history.actor, history.reason)
+    return Reached(history.version, row.valid_from, until, row.actor, row.reason)
 
 
 def _versions(ids: Iterable[int]) -> dict[int, AdapterVersion]:

@@ -55,6 +55,16 @@ def test_it_follows_the_alias(client, versions, world):
     assert digest_at(client, before) == versions[0].manifest_id
 
 
+def test_it_says_who_brought_it_about_by_the_assignment_or_by_the_aliass_last_move(client, versions, world):
+    assign(client, alias="production", reason="first contract")
+    before, to = timezone.now(), {"adapter": versions[1].adapter, "version": versions[1]}
+    aliases.move(by=world.by("alice"), name="production", reason="better", force=True, **to)
+    told = client.get("/api/v1/resolve", {"client": "health/st-olaf"}).json()
+    assert (told["actor"], told["reason"]) == (world.alice.email, "better")
+    told = client.get("/api/v1/resolve", {"client": "health/st-olaf", "at": before.isoformat()}).json()
+    assert (told["actor"][:6], told["reason"]) == ("token:", "first contract")
+
+
 def test_it_pins_a_version(client, versions, world):
     assign(client, version=1)
     point(world, versions[1])
