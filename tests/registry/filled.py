@@ -157,7 +157,8 @@ def _versions(made: Filled, word: str) -> tuple[AdapterVersion, AdapterVersion]:
             for i in range(4)
         ]  # fmt: skip
         manifest = make_manifest({"rows.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()})
-        data = make_dataset_version(team, name, rows=4, manifest=manifest, status_reason=word)
+        splits = {"train": 2, "validation": 0, "test": 2}
+        data = make_dataset_version(team, name, rows=4, manifest=manifest, splits=splits, status_reason=word)
     made_by = {"dataset_version": data, "created_by": made.people[Role.OWNER], "status_reason": word}
     adapter = make_adapter(team, name, base=first)
     job = _trained(made, adapter, data, word)
