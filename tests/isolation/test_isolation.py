@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import pytest
 
+from registry.access import SYSTEM
+from registry.models import BaseVersion, WebhookEndpoint
+from registry.services import base_models
 from tests.isolation.api_routes import API
 from tests.isolation.asks import Ask
 from tests.isolation.cases import Case, cases
 from tests.isolation.conftest import ADMINISTRATOR, DATA, OPEN, Scene
 from tests.isolation.page_routes import PERSONAL
 from tests.isolation.routes import routes
-from tests.isolation.walk import Asker, differences, shown
+from tests.isolation.walk import Asker, differences, said_of_theirs, shown, told_to_others
+from tests.registry.filled import BASE, undone
 
 MACHINES = ("/api/", "/hf/")
 ALL = [(path, method) for path in DATA for method in DATA[path]]
@@ -63,6 +67,18 @@ def test_an_owner_is_told_the_same_with_and_without_another_team(scene):
     assert not wrong, "\n".join(wrong)
 
 
+def test_no_webhook_is_told_of_another_teams_things(scene):
+    """What was told while both teams were made, and when an administrator ends a base that both use."""
+    endpoint = WebhookEndpoint.objects.get(pk=scene.theirs.ids["webhooks"])
+    with undone():
+        base = BaseVersion.objects.get(base_model__name=BASE, number=1)
+        base_models.deprecate(by=SYSTEM, version=base, reason="old")
+        told, theirs = told_to_others(), "\n".join(endpoint.deliveries.values_list("body", flat=True))
+    assert said_of_theirs(theirs, [], scene.secrets)
+    assert told.count('"staleness.opened"') == theirs.count('"staleness.opened"') == 1
+    assert not said_of_theirs(told, [], scene.secrets)
+
+
 def _askers(askers: list[Asker], path: str) -> list[Asker]:
     """Pages know no credentials; and what is open to everybody is the same for all."""
     known = [one for one in askers if path.startswith(MACHINES) or not one.credential]
@@ -78,6 +94,8 @@ def _shows_a_member(scene: Scene, path: str, method: str, ask: Ask) -> None:
     member = scene.members["token" if path.startswith(MACHINES) and not ask.person else "session"]
     answer = Case(path, method, ask, "theirs", ask.body, ask.query).put(member, scene.theirs, scene.theirs)
     where = (answer.status, answer.text[:500], answer.messages)
+    told = said_of_theirs(answer.told, [], scene.secrets)
+    assert not told, f"{method} {path} tells others' webhooks {sorted(told)[:10]}"
     if ask.told:
         assert answer.status == ask.told or answer.failed, where
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ from django.contrib.messages import ERROR, get_messages
 from django.db import connection
 from django.test import Client
 
-from registry.models import Artifact, Manifest, User
+from registry.models import Artifact, Manifest, User, WebhookDelivery
 from tests.isolation.asks import Ask, filled_in
 from tests.registry.filled import Filled, undone
 
@@ -96,6 +96,7 @@ class Answer:
     text: str
     messages: tuple[str, ...] = ()
     failed: bool = False
+    told: str = ""  # what the act had written for webhooks of others than the team that is hidden
 
     @property
     def whole(self) -> str:
@@ -132,11 +133,24 @@ class Asker:
         url = path + ("?" + "&".join(f"{k}={v}" for k, v in filled_in(query, **who).items()) if query else "")
         kept = dict(self.client.cookies)
         with undone():
+            before = _last_told() if method not in ("get", "head") else None
             answer = getattr(self.client, method)(url, **given, **headers)
             read = _read(answer)
+            if before is not None:
+                read = replace(read, told=told_to_others(before))
         self.client.cookies.clear()
         self.client.cookies.update(kept)
         return read
+
+
+def _last_told() -> int:
+    return WebhookDelivery.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def told_to_others(after: int = 0) -> str:
+    """The bodies of what goes to webhooks of all teams but the hidden one, from a delivery on."""
+    rows = WebhookDelivery.objects.filter(pk__gt=after).exclude(endpoint__team__slug__startswith=THEIRS)
+    return "\n".join(rows.order_by("pk").values_list("body", flat=True))
 
 
 def _read(answer: Any) -> Answer:
@@ -170,8 +184,12 @@ def _settled(text: str) -> str:
 
 
 def shown(answer: Answer, sent: list[str], secrets: frozenset[str]) -> set[str]:
-    """What the answer shows of the other team besides what the asker has written itself."""
-    text = unquote(answer.whole).replace("&#x27;", "'").lower()
+    """What the answer, or what is told to webhooks, shows of the other team besides what the asker has written."""
+    return said_of_theirs(f"{answer.whole}\n{answer.told}", sent, secrets)
+
+
+def said_of_theirs(text: str, sent: list[str], secrets: frozenset[str]) -> set[str]:
+    text = unquote(text).replace("&#x27;", "'").lower()
     for word in sorted({word.lower() for word in sent}, key=len, reverse=True):
         text = text.replace(word, "")
     words = {word for word in secrets if word in text}
