@@ -6,13 +6,16 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 job failed, 4 not signed in or forbidden, 
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from client import adapters, audit, bases, clients, config, datasets, freezes, jobs, lineage, users, webhooks
 from client.output import data, explained, talk
 from client.session import Json, Token, Url, connect
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(jobs.app, name="job")
 app.add_typer(bases.app, name="base")
 app.add_typer(datasets.app, name="dataset")
@@ -24,6 +27,21 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(users.app, name="user")
 app.add_typer(webhooks.app, name="webhook")
 app.command("retrain")(lineage.retrain)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"plethora {version('plethora')}")
+        raise typer.Exit
+
+
+@app.callback(help=__doc__)
+def start(
+    shown: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Which version this is.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

@@ -5,6 +5,7 @@ Train, register, assign, serve, flag, retrain, audit; through the REST API and t
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -51,7 +52,8 @@ def main() -> int:
     if not options.leave:
         step("Left running for you")
         say(f"Dashboard  {options.url}\nUser       {told['user']}\nPassword   {told['password']}")
-        say(f"Chat API   {options.serving_url}/v1\nTo end it: python -m examples.demo --stop")
+        say(f"Chat API   {options.serving_url}/v1")
+        say(f"To end it: {os.path.relpath(sys.executable)} -m examples.demo --stop")
     say("demo: ok")
     return 0
 

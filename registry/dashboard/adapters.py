@@ -12,6 +12,7 @@ from registry.access import Act
 from registry.dashboard import charts
 from registry.dashboard.aliases import guards
 from registry.dashboard.callers import PER_PAGE, act, caller, page, paged
+from registry.errors import Invalid, NotFound
 from registry.selectors import adapters as selectors
 from registry.selectors import addresses, aliases, comparisons, jobs, overview, rights, staleness, surroundings
 from registry.services import aliases as services
@@ -95,10 +96,17 @@ def compare(request: HttpRequest, team: str, name: str) -> HttpResponse:
     adapter = addresses.adapter_of(by, Act.READ, team, name)
     newest = [str(row.number) for row in selectors.versions(by, adapter).order_by("-number")[:PER_PAGE]]
     asked = {side: request.GET.get(side, "").strip() for side in ("left", "right")}
-    context = {"adapter": adapter, "newest": newest, "asked": asked, "everything": request.GET.get("all") == "1"}
+    everything = request.GET.get("all") == "1"
+    context = {"adapter": adapter, "newest": newest, "asked": asked, "everything": everything}
+    if not any(asked.values()) and len(newest) > 1:
+        asked |= {"left": newest[1], "right": newest[0]}
     if all(asked.values()):
-        left, right = (comparisons.side(by, team, name, ref, param=side) for side, ref in asked.items())
-        everything = bool(context["everything"])
+        try:
+            left, right = (comparisons.side(by, team, name, ref, param=side) for side, ref in asked.items())
+        except (Invalid, NotFound) as error:
+            return render(
+                request, "adapters/compare.html", {**context, "problem": error.message}, status=error.status
+            )
         groups = comparisons.groups(left, right, everything=everything)
         for sides in groups.get("files", {}).values():
             sides |= {side: file and file["sha256"] for side, file in sides.items()}

@@ -104,6 +104,7 @@ class Bar:
     width: float
     height: float
     label: str
+    bound: int
     count: int
 
     @property
@@ -112,15 +113,18 @@ class Bar:
 
 
 def bars(counts: Sequence[tuple[int, int]]) -> list[Bar]:
-    """A histogram in a 640 x 160 box; each pair is (upper bound, count)."""
+    """A histogram in a 320 x 130 box, for a narrow panel; each pair is (upper bound, count).
+
+    Where they would run into each other only every second bar, or fourth, says its bound.
+    """
     if not counts:
         return []
     most = max(count for _, count in counts) or 1
-    width = (WIDTH - 20) / len(counts)
+    width, each = 310 / len(counts), ceil(len(counts) / 8)
     found = []
     for i, (bound, count) in enumerate(counts):
-        height = round(110 * count / most, 1)
-        found.append(Bar(round(10 + i * width, 1), 136 - height, round(width - 4, 1), height, f"{bound}", count))
+        height, label = round(96 * count / most, 1), "" if i % each else f"{bound}"
+        found.append(Bar(round(5 + i * width, 1), 106 - height, round(width - 3, 1), height, label, bound, count))
     return found
 
 

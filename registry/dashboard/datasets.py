@@ -33,7 +33,8 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
     shown = paged(request, selectors.versions(by, dataset).order_by("-number"))
     wanted = request.GET.get("version", "")
     chosen = next((row for row in shown if str(row.number) == wanted), shown[0] if shown else None)
-    against = next((row for row in shown if str(row.number) == request.GET.get("against", "")), None)
+    other = request.GET.get("against", "")
+    against = next((row for row in shown if str(row.number) == other), None)
     rows, problem = _preview(chosen)
     difference, undone = _difference(against, chosen)
     if rows and chosen is not None:
@@ -44,7 +45,8 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "page": shown,
         "chosen": chosen,
         "rows": rows,
-        "problem": problem or undone,
+        "problem": problem,
+        "undone": undone,
         "against": against,
         "difference": difference,
         "report": report,

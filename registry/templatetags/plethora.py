@@ -10,7 +10,7 @@ import lucide
 from django import template
 from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import naturaltime
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from registry.templatetags import words
@@ -190,6 +190,18 @@ def duration(seconds: Any) -> str:
 def say(word: Any) -> str:
     """base_superseded -> base superseded."""
     return words.word(word)
+
+
+@register.filter
+def breaks(address: str) -> SafeString:
+    """An address that a narrow column breaks after its marks and not within its words."""
+    parts = re.split(r"(?<=[:/@])", address)
+    return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in parts))
+
+
+@register.filter
+def fault(code: Any) -> str:
+    return words.fault(code)
 
 
 @register.filter

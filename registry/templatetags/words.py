@@ -31,6 +31,7 @@ WORDS = {
     "empty": "no version yet",
     "unused": "not in use",
 }
+FAULTS = {"empty": "no rows", "utf16": "UTF-16", "bad_json": "not JSON", "not_text": "not text"}
 METRICS = {
     "loss": "test loss",
     "perplexity": "perplexity",
@@ -54,6 +55,11 @@ PAGES = {
 def word(code: Any) -> str:
     """base_superseded -> base superseded; what has a better word gets it."""
     return WORDS.get(str(code), str(code).replace("_", " "))
+
+
+def fault(code: Any) -> str:
+    """What is wrong with a row or a file, in two or three words."""
+    return FAULTS.get(str(code), str(code).replace("_", " "))
 
 
 def plain(value: Any) -> str:

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 import pytest
 from typer.main import get_command
@@ -22,6 +23,11 @@ def test_it_says_who_one_is(site, plethora):
     shown = plethora("whoami", "--json")
     assert shown.returncode == 0
     assert json.loads(shown.stdout)["team"] == "health"
+
+
+def test_it_says_which_version_it_is(signed_out):
+    shown = signed_out("--version")
+    assert (shown.returncode, shown.stdout) == (0, f"plethora {version('plethora')}\n")
 
 
 def test_it_keeps_a_login_in_a_file_only_the_owner_reads(site, signed_out, tmp_path):

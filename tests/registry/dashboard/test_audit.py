@@ -88,3 +88,14 @@ def test_it_says_that_the_store_is_away(world: World, pages: Pages, monkeypatch:
     monkeypatch.setattr(LocalStore, "entries", away)
     answer = pages("alice").post("/audit/verify", follow=True)
     assert "the store is away" in answer.content.decode()
+
+
+def test_what_is_sought_in_the_events_is_not_put_into_the_search_for_adapters(world: World, pages: Pages) -> None:
+    page = pages("alice").get("/audit?q=zebra").content.decode()
+    assert page.count('value="zebra"') == 1
+    assert 'value="zebra"' in pages("alice").get("/adapters?q=zebra").content.decode()
+
+
+def test_an_address_breaks_after_its_marks(world: World, pages: Pages) -> None:
+    clients.create(by=world.by("alice"), team=world.health, name="a-b", vertical="")
+    assert "client:<wbr>health/<wbr>a-b</a>" in pages("alice").get("/audit").content.decode()

@@ -33,6 +33,16 @@ def test_it_asks_what_to_compare(pages, two):
     assert answer.context["newest"] == ["2", "1"]
 
 
+def test_it_begins_with_the_two_newest(pages, two):
+    shown = pages("bob").get(PAGE).context
+    assert (shown["left"].number, shown["right"].number) == (1, 2)
+
+
+def test_it_asks_where_there_is_one_alone(pages, world):
+    make.make_version(world.health)
+    assert "left" not in pages("bob").get(PAGE).context
+
+
 def test_it_shows_what_differs_only(pages, two):
     shown = pages("bob").get(f"{PAGE}?left=1&right=2").context["groups"]["weights"]
     assert shown["rank"] == {"left": 4, "right": 8}
@@ -48,7 +58,10 @@ def test_it_puts_the_scores_side_by_side(pages, two):
 
 @pytest.mark.parametrize("right", ["9", "@nothing", "research/other@1"])
 def test_it_misses_what_is_not_there(pages, two, right):
-    assert pages("bob").get(f"{PAGE}?left=1&right={right}").status_code == 404
+    answer = pages("bob").get(f"{PAGE}?left=1&right={right}")
+    assert answer.status_code == 404
+    assert answer.context["problem"] in answer.content.decode()
+    assert answer.context["asked"] == {"left": "1", "right": right}
 
 
 def test_it_is_missing_for_another_team(pages, two):

@@ -38,6 +38,16 @@ def test_it_shows_what_came_and_what_went(world: World, pages: Pages) -> None:
     assert pages("charlie").get(f"{PAGE}?version=2&against=1").status_code == 404
 
 
+def test_what_was_rejected_offers_no_difference_and_says_why_it_shows_none(world: World, pages: Pages) -> None:
+    version(world, "a")
+    report = {"errors": [{"line": None, "code": "empty", "message": "the file has no rows"}], "error_count": 1}
+    make_dataset_version(world.health, manifest=None, row_count=None, splits={}, status="rejected", report=report)
+    page = pages("bob").get(PAGE).content.decode()
+    assert "against=" not in page
+    assert "No rows" in page
+    assert "has no rows to show" in pages("bob").get(f"{PAGE}?version=2&against=1").context["undone"]
+
+
 @pytest.mark.parametrize("against", ["9", "x", "2", "%00"])
 def test_a_version_that_is_not_there_makes_no_difference(world: World, pages: Pages, against: str) -> None:
     version(world, "a")
