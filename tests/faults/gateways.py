@@ -130,7 +130,7 @@ class Site:
         for version in self.versions[:2]:
             self.mover.promote(version)
         for seat, version in zip(self.seats, itertools.cycle(self.versions), strict=False):
-            self.mover.assign(seat, version, pinned=True)
+            self.mover.assign(seat, version, pinned=True, **self.mover.share(version))
         self.engine = Engine(place, base)
         self.gateways = [Gateway(place), Gateway(place)]
         self.texts = self.engine.texts(self.versions)

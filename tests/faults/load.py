@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,13 @@ import httpx
 from django.db import DatabaseError, connection
 
 from registry.access import SYSTEM
+from registry.errors import RegistryError
 from registry.models import AdapterVersion, Alias, Client
 from registry.services import aliases, assignments
 
 QUESTION = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8, "temperature": 0}
 HANG_UP_EVERY = 9
+USERS = 20  # end users of each seat: a canary's share is some of them
 PAUSE_SECONDS = 0.05  # what a caller thinks before it asks again, or tries again
 PATIENCE_SECONDS = 120
 
@@ -60,6 +62,7 @@ class Attempt:
     digest: str = ""
     text: str = ""
     tokens: tuple[int, int] = (0, 0)
+    user: str = ""  # the end user in whose name it was asked
 
     def head(self, response: httpx.Response) -> None:
         self.receipt = response.headers.get("X-Plethora-Receipt", "")
@@ -84,20 +87,21 @@ class Caller:
                 if self.done.is_set():
                     return
                 hang_up = number % HANG_UP_EVERY == HANG_UP_EVERY - 1
-                self._until_content(http, stream=bool(number % 2) or hang_up, hang_up=hang_up)
+                how = {"stream": bool(number % 2) or hang_up, "hang_up": hang_up}
+                self._until_content(http, user=f"user-{number % USERS}", **how)
                 self.done.wait(PAUSE_SECONDS)
 
-    def _until_content(self, http: httpx.Client, **how: bool) -> None:
+    def _until_content(self, http: httpx.Client, **how: Any) -> None:
         end = time.monotonic() + PATIENCE_SECONDS
         while not self._ask(http, **how):
             assert time.monotonic() < end, f"nobody answers {self.seat.object}: {self.seen[-1]}"
             time.sleep(PAUSE_SECONDS)
 
-    def _ask(self, http: httpx.Client, *, stream: bool, hang_up: bool) -> bool:
+    def _ask(self, http: httpx.Client, *, user: str, stream: bool, hang_up: bool) -> bool:
         """Whether the caller is content: answered, or it hung up itself."""
-        attempt = Attempt(self.seat, datetime.now(UTC), datetime.now(UTC))
+        attempt = Attempt(self.seat, datetime.now(UTC), datetime.now(UTC), user=user)
         self.seen.append(attempt)
-        body = {**QUESTION, "model": self.seat.slot, "stream": stream}
+        body = {**QUESTION, "model": self.seat.slot, "user": user, "stream": stream}
         if stream:
             body["stream_options"] = {"include_usage": True}
         url = f"http://127.0.0.1:{next(self._ports)}/v1/chat/completions"
@@ -151,16 +155,27 @@ def _events(response: httpx.Response) -> Iterator[str]:
 
 
 class Mover:
-    """At each beat a third of the slots gets something else, and an alias moves; always the same dice."""
+    """At each beat a third of the slots gets something else, and an alias moves; always the same dice.
+
+    Some of it is shared with a canary, and some begins a while later.
+    """
 
     def __init__(self, seats: list[Seat], versions: list[AdapterVersion]) -> None:
         self._seats, self._versions, self._dice = seats, versions, random.Random(4)
         self.moves = self.refused = 0
 
-    def assign(self, seat: Seat, version: AdapterVersion, *, pinned: bool) -> None:
+    def assign(self, seat: Seat, version: AdapterVersion, *, pinned: bool, later: float = 0, **share: Any) -> None:
         alias = None if pinned else Alias.objects.select_related("version").get(adapter=version.adapter)
-        target = assignments.Target(version.adapter, alias, version if pinned else None)
-        assignments.assign(by=SYSTEM, client=seat.client, slot=seat.slot, target=target, reason="load")
+        target = assignments.Target(version.adapter, alias, version if pinned else None, **share)
+        starts_at = datetime.now(UTC) + timedelta(seconds=later) if later else None
+        assignments.assign(
+            by=SYSTEM, client=seat.client, slot=seat.slot, target=target, reason="load", starts_at=starts_at
+        )
+
+    def share(self, version: AdapterVersion) -> dict[str, Any]:
+        """The other version of the adapter for some of the end users."""
+        others = [one for one in self._versions if one.adapter == version.adapter and one != version]
+        return {"canary_version": self._dice.choice(others), "canary_percent": self._dice.randint(20, 80)}
 
     def promote(self, version: AdapterVersion) -> None:
         aliases.move(
@@ -170,13 +185,17 @@ class Mover:
     def beat(self) -> None:
         for seat in self._dice.sample(self._seats, max(1, len(self._seats) // 3)):
             version, pinned = self._dice.choice(self._versions), self._dice.random() < 0.5
-            self._try(partial(self.assign, seat, version, pinned=pinned))
+            later = self._dice.uniform(0.2, 1.0) if self._dice.random() < 0.3 else 0
+            share = self.share(version) if self._dice.random() < 0.5 else {}
+            self._try(partial(self.assign, seat, version, pinned=pinned, later=later, **share))
         self._try(partial(self.promote, self._dice.choice(self._versions)))
 
     def _try(self, act: Callable[[], Any]) -> None:
         try:
             act()
             self.moves += 1
-        except DatabaseError:  # it was taken away on purpose
+        except RegistryError:
+            self.refused += 1
+        except DatabaseError:  # it was taken away on purpose, or a plan began just then
             self.refused += 1
             connection.close()

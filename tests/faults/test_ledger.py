@@ -43,7 +43,8 @@ def receipt(seat: Seat, world: Any, **fields: Any) -> Receipt:
 
 def faults(seat: Seat, attempts: list[Attempt], receipts: list[Receipt], *, moved: float = 60.0) -> list[str]:
     """Triage@1 is assigned from the start on, triage@2 from `moved` seconds on."""
-    first, second = {"version": 1, "digest": DIGEST}, {"version": 2, "digest": OTHER}
+    both = {"adapter": "health/triage", "canary": None}
+    first, second = {"version": 1, "digest": DIGEST, **both}, {"version": 2, "digest": OTHER, **both}
     line = [(START, {**first, "assignment": 1}), (later(moved), {**second, "assignment": 2})]
     return list(judge(attempts, receipts, {seat.object: line}, TEXTS).faults)
 
@@ -86,3 +87,13 @@ def test_it_finds_a_second_receipt_for_one_question_that_was_cut(world: Any, sea
     cut = attempt(seat, end="cut", receipt="", text="")
     two = [receipt(seat, world), receipt(seat, world, request="again")]
     assert faults(seat, [cut], two) == ["a receipt for nothing"]
+
+
+@pytest.mark.parametrize(("percent", "found"), [(0, []), (100, ["a version that wasn't assigned"])])
+def test_it_finds_a_user_on_the_wrong_side_of_a_canary(
+    world: Any, seat: Seat, percent: int, found: list[str]
+) -> None:
+    said = {"adapter": "health/triage", "version": 1, "canary": {"version": 2, "percent": percent}}
+    line = [(START, {**said, "digest": DIGEST, "assignment": 1})]
+    ledger = judge([attempt(seat, user="ann")], [receipt(seat, world)], {seat.object: line}, TEXTS)
+    assert list(ledger.faults) == found

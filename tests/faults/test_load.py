@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime
 
 import psutil
 import pytest
@@ -83,11 +84,19 @@ def account(site: Site, callers: list[Caller]) -> Ledger:
     kills = sum(process.kills for process in (*site.gateways, site.engine))
     print(  # noqa: T201
         f"load: {len(callers)} callers, {len(attempts)} attempts {dict(Counter(a.end for a in attempts))}, "
-        f"{site.mover.moves} moves ({site.mover.refused} refused), {kills} kills, {len(receipts)} receipts "
-        f"{dict(ledger.receipts)}, {sum(lag > 0 for lag in ledger.lags)} of a version that had just moved away "
+        f"{site.mover.moves} moves ({site.mover.refused} refused, {planned()} planned), {kills} kills, "
+        f"{len(receipts)} receipts {dict(ledger.receipts)} {dict(ledger.sides)}, "
+        f"{sum(lag > 0 for lag in ledger.lags)} of a version that had just moved away "
         f"(at most {max(ledger.lags):.3f} s before), {sum(map(len, ledger.faults.values()))} violations"
     )
     return ledger
+
+
+def planned() -> int:
+    return sum(
+        datetime.fromisoformat(event.after["from"]) > event.at
+        for event in AuditEvent.objects.filter(action="assignment.set")
+    )
 
 
 def _recorded() -> set[str]:
@@ -119,6 +128,7 @@ def test_requests_answered_are_receipts_while_gateways_die(embedded: Place, ende
     assert ledger.faults == {}
     assert ledger.receipts["answered"] == sum(answered(callers)) >= 60
     assert site.mover.moves > 10
+    assert min(ledger.sides["canary"], ledger.sides["beside a canary"], planned()) > 0
 
 
 @pytest.mark.soak
