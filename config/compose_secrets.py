@@ -1,5 +1,6 @@
 """The secrets of docker-compose.yml: `python3 -m config.compose_secrets FOLDER` makes those that are not there.
 
+With `--rotate` it puts a new secret key in the place of the old one, which verifies and opens as a former one still.
 Standard library only: it runs on a host that has nothing but Docker and Python.
 """
 
@@ -23,6 +24,7 @@ def make(folder: Path) -> list[str]:
         "s3_credentials": "[default]\n"
         f"aws_access_key_id = {secrets.token_hex(10)}\naws_secret_access_key = {secrets.token_urlsafe(30)}\n",
         "secret_key": secrets.token_urlsafe(48),
+        "secret_key_fallbacks": "",
         "audit_keys": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
     }
     new = [name for name in made if not (folder / name).exists()]
@@ -31,16 +33,32 @@ def make(folder: Path) -> list[str]:
     return new
 
 
+def rotate(folder: Path) -> None:
+    """A new secret key; the old one is among the former ones before it is replaced, and so never missing."""
+    key, former = folder / "secret_key", folder / "secret_key_fallbacks"
+    kept = [word for word in (key.read_text().strip(), *former.read_text().strip().split(",")) if word]
+    _write(former, ",".join(dict.fromkeys(kept)))
+    _write(key, secrets.token_urlsafe(48))
+
+
 def _keep(path: Path, text: str) -> str:
     """The file's content; `text` where there is no file yet."""
     if not path.exists():
-        draft = path.with_name(f".{path.name}")
-        draft.write_text(text)
-        draft.chmod(0o644)
-        draft.replace(path)
+        _write(path, text)
     return path.read_text()
 
 
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text)
+    draft.chmod(0o644)
+    draft.replace(path)
+
+
 if __name__ == "__main__":
-    place = Path(sys.argv[1] if len(sys.argv) > 1 else "secrets")
+    words = [word for word in sys.argv[1:] if word != "--rotate"]
+    place = Path(words[0] if words else "secrets")
     print(f"{place}: made {', '.join(make(place)) or 'nothing, all were there'}")  # noqa: T201
+    if "--rotate" in sys.argv:
+        rotate(place)
+        print("a new secret_key; recreate the containers, and empty secret_key_fallbacks later")  # noqa: T201

@@ -1,7 +1,11 @@
 """docker-compose.yml and what it needs: read as Compose reads it, since there may be no Docker to run it."""
 
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +77,7 @@ def test_it_gives_a_gpu_to_what_computes(name: str) -> None:
 def test_it_writes_no_secret_into_the_file() -> None:
     given = {key: value for service in SERVICES.values() for key, value in service.get("environment", {}).items()}
     secret = [name for name in given if re.search("PASSWORD|SECRET|_KEY|CREDENTIALS|DATABASE_URL|BROKER", name)]
-    assert len(secret) == 6
+    assert len(secret) == 7
     assert all(name.endswith("_FILE") and given[name].startswith("/run/secrets/") for name in secret)
 
 
@@ -95,6 +99,30 @@ def test_it_makes_addresses_with_the_servers_own_passwords(tmp_path: Path) -> No
     )
     assert f":{postgres}@postgres:" in url
     assert f":{valkey}@valkey:" in broker
+
+
+def test_a_key_that_was_rotated_still_opens(tmp_path: Path) -> None:
+    """As a container reads it; before the first rotation there is no former key."""
+    folder, names = tmp_path / "s", ("secret_key", "secret_key_fallbacks")
+    compose_secrets.make(folder)
+    files = {f"PLETHORA_{name.upper()}_FILE": str(folder / name) for name in names}
+    program = (
+        "import json\nfrom config import settings as s\nprint(json.dumps([s.SECRET_KEY, s.SECRET_KEY_FALLBACKS]))"
+    )
+
+    def read() -> Any:
+        command = [sys.executable, "-c", program]
+        env = {**os.environ, **files, "PLETHORA_HOME": str(tmp_path)}
+        return json.loads(subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True).stdout)
+
+    first, former = read()
+    assert former == []
+    compose_secrets.rotate(folder)
+    second, former = read()
+    assert (second != first, former) == (True, [first])
+    compose_secrets.rotate(folder)
+    assert read()[1] == [second, first]
+    assert compose_secrets.make(folder) == []
 
 
 class TestDockerfile:
