@@ -1,6 +1,6 @@
 """The secrets of docker-compose.yml: `python3 -m config.compose_secrets FOLDER` makes those that are not there.
 
-With `--rotate` it puts a new secret key in the place of the old one, which verifies and opens as a former one still.
+With `--rotate` it puts a new secret key in place of the old one, which verifies and opens as a former one still.
 Standard library only: it runs on a host that has nothing but Docker and Python.
 """
 
