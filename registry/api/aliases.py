@@ -59,7 +59,17 @@ class ApprovalOut(Out[Approval]):
 
     class Meta:
         model = Approval
-        fields = ["id", "version", "address", "manifest_sha256", "approved_by", "reason", "created_at", "used_at"]
+        fields = [
+            "id",
+            "version",
+            "address",
+            "manifest_sha256",
+            "approved_by",
+            "reason",
+            "created_at",
+            "used_at",
+            "withdrawn_at",
+        ]
 
     def get_approved_by(self, row: Approval) -> str | None:
         return person(row.approver)
@@ -178,6 +188,15 @@ class Approvals(View):
         return self.one(ApprovalOut(made).data, 201)
 
 
+class OneApproval(View):
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, team: str, name: str, alias: str, id: int) -> Response:  # noqa: A002
+        """Take one's own approval back, as long as no move has used it."""
+        adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
+        approvals.withdraw(by=self.by, adapter=adapter, name=alias, pk=id)
+        return Response(status=204)
+
+
 class History(View):
     @extend_schema(responses={200: HistoryOut(many=True)})
     def get(self, request: Request, team: str, name: str, alias: str) -> Response:
@@ -209,6 +228,7 @@ urlpatterns = [
     path(f"{ADAPTER}/aliases/<str:alias>/history", History.as_view()),
     path(f"{ADAPTER}/aliases/<str:alias>/protection", Protection.as_view()),
     path(f"{ADAPTER}/aliases/<str:alias>/approvals", Approvals.as_view()),
+    path(f"{ADAPTER}/aliases/<str:alias>/approvals/<int:id>", OneApproval.as_view()),
     path(f"{ADAPTER}/promotions/<int:id>", OnePromotion.as_view()),
     path(f"{ADAPTER}/promotions/<int:id>/cancel", CancelPromotion.as_view()),
 ]

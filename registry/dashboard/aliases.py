@@ -75,6 +75,14 @@ def approve(request: HttpRequest, team: str, name: str, alias: str) -> str:
     return f"You approved version {version.number} for {alias}; somebody else moves it."
 
 
+@act
+def withdraw(request: HttpRequest, team: str, name: str, alias: str, pk: int) -> str:
+    by = caller(request)
+    adapter = addresses.adapter_of(by, Act.PUBLISH, team, name)
+    gone = approvals.withdraw(by=by, adapter=adapter, name=alias, pk=pk)
+    return f"Your approval of version {gone.version.number} for {alias} is withdrawn."
+
+
 def rules(text: str) -> list[dict[str, Any]]:
     """A gate, one rule a line: `loss <= production`, `loss < 2.5`, `token_accuracy >= base by 0.01`."""
     lines = [line.split() for line in text.splitlines() if line.strip()][:MOST_RULES]
@@ -114,4 +122,5 @@ ONE = "adapters/<slug:team>/<slug:name>/aliases/<slug:alias>"
 urlpatterns = [
     path(f"{ONE}/protect", protect, name="alias-protect"),
     path(f"{ONE}/approve", approve, name="alias-approve"),
+    path(f"{ONE}/approvals/<int:pk>/withdraw", withdraw, name="alias-withdraw-approval"),
 ]

@@ -117,7 +117,10 @@ class Alias(TimestampedModel):
 
 
 class Approval(TimestampedModel):
-    """A person's yes to one move of a protected alias, to exactly these bytes; the move uses it up."""
+    """A person's yes to one move of a protected alias, to exactly these bytes; the move uses it up.
+
+    Until then its giver may take it back.
+    """
 
     alias = models.ForeignKey(Alias, on_delete=models.PROTECT, related_name="approvals")
     version = models.ForeignKey(AdapterVersion, on_delete=models.PROTECT, related_name="approvals")
@@ -125,11 +128,14 @@ class Approval(TimestampedModel):
     approver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approvals")
     reason = models.TextField(blank=True)
     used_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["alias", "version", "approver"], condition=Q(used_at__isnull=True), name="approval_once"
+                fields=["alias", "version", "approver"],
+                condition=Q(used_at__isnull=True, withdrawn_at__isnull=True),
+                name="approval_once",
             )
         ]
 

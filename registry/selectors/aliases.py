@@ -42,15 +42,15 @@ def promotion(adapter: Adapter, pk: int) -> Promotion:
 
 
 def approvals(adapter: Adapter, name: str) -> QuerySet[Approval]:
-    """Of the living alias: those that wait for a move, and those that one used up."""
+    """Of the living alias: those that wait for a move, those that one used up, and those taken back."""
     alias = one(adapter, name)
     return Approval.objects.select_related("version__adapter__team", "approver").filter(alias=alias)
 
 
 def open_approvals(adapter: Adapter) -> dict[int, list[Approval]]:
-    """Those that no move has used yet, by their alias's id, oldest first."""
+    """Those that no move has used yet and nobody took back, by their alias's id, oldest first."""
     rows = Approval.objects.select_related("version", "approver").filter(
-        alias__adapter=adapter, used_at__isnull=True
+        alias__adapter=adapter, used_at__isnull=True, withdrawn_at__isnull=True
     )
     found: dict[int, list[Approval]] = {}
     for row in rows.order_by("pk"):

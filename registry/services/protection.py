@@ -36,9 +36,10 @@ def enforce(*, by: Caller, alias: Alias, version: AdapterVersion, force: bool = 
     check_role(by, alias)
     verdict = _check_gate(alias, version)
     given = _check_approvals(by, alias, version)
-    open_rows = Approval.objects.filter(pk__in=[one.pk for one in given], used_at__isnull=True)
+    counted = [one.pk for one in given]
+    open_rows = Approval.objects.filter(pk__in=counted, used_at__isnull=True, withdrawn_at__isnull=True)
     if open_rows.update(used_at=timezone.now()) != len(given):
-        raise Conflict("An approval was used by another move just now; read the alias again.", code="moved")
+        raise Conflict("An approval was used or withdrawn just now; read the alias again.", code="moved")
     asked: dict[str, Any] = {**passed, **({"gate": verdict["rules"]} if verdict else {})}
     return {**asked, "approved_by": [one.approver.email for one in given]} if given else asked
 
@@ -155,7 +156,11 @@ def _check_approvals(by: Caller, alias: Alias, version: AdapterVersion) -> list[
         return []
     moving = None if _of_itself(by) else asker(by).person
     rows = Approval.objects.select_related("approver").filter(
-        alias=alias, version=version, manifest_sha256=version.manifest_id, used_at__isnull=True
+        alias=alias,
+        version=version,
+        manifest_sha256=version.manifest_id,
+        used_at__isnull=True,
+        withdrawn_at__isnull=True,
     )
     counted = [row for row in rows.order_by("pk") if row.approver != moving and may_approve(row.approver, alias)]
     if len(counted) < alias.approvals_required:

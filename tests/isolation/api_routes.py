@@ -133,6 +133,7 @@ ADAPTERS: dict[str, Asks] = {
     f"{ALIAS}/history": GET,
     f"{ALIAS}/protection": {"put": Ask({"approvals_required": 1})},
     f"{ALIAS}/approvals": {"get": Ask(bare=True), **post({"version": 2}, told=409, person=True)},
+    f"{ALIAS}/approvals/{{id}}": {"delete": Ask(person=True)},
     f"{ADAPTER}/promotions/{{id}}": GET,
     f"{ADAPTER}/promotions/{{id}}/cancel": post(),
     f"{ADAPTER}/clients": GET,

@@ -26,6 +26,7 @@ PAGES: dict[str, Asks] = {
     f"{ADAPTER}/{{number}}": GET,
     f"{ADAPTER}/aliases/{{alias}}/protect": post({"approvals_required": "1", "gate": "loss <= production"}),
     f"{ADAPTER}/aliases/{{alias}}/approve": post({"version": "2", "reason": "r"}, told=409),
+    f"{ADAPTER}/aliases/{{alias}}/approvals/{{pk}}/withdraw": post(),
     "/jobs": get({"kind": "train"}),
     "/jobs/{pk}": GET,
     "/jobs/{pk}/card": GET,

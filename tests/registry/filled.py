@@ -21,6 +21,7 @@ from registry.choices import BaseStatus, Role, Scope, Split
 from registry.models import (
     Adapter,
     AdapterVersion,
+    Approval,
     Assignment,
     BaseModel,
     DatasetVersion,
@@ -225,6 +226,10 @@ def _moves(made: Filled, version: AdapterVersion, other: AdapterVersion, word: s
     assignments.assign(by=by, client=client, slot="second", target=target, reason=word)
     promoted = aliases.move(by=by, adapter=version.adapter, name="production", version=other, reason=word)
     made.ids["promotions"] = promoted.pk
+    approval = Approval.objects.create(
+        alias=promoted.alias, version=other, manifest_sha256=other.manifest_id, approver=by.user, reason=word
+    )
+    made.ids["approvals"] = approval.pk
     campaign = campaigns.create(by=by, adapters=[version.adapter], gate=[RULE])
     made.ids["campaigns"] = campaign.pk
     until = timezone.now() + timedelta(hours=1)

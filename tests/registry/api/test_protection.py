@@ -298,6 +298,29 @@ def test_an_approval_is_for_one_version_and_one_move(api, people, versions, worl
     assert (row["approved_by"], row["used_at"] is None) == ("erin@example.org", False)
 
 
+def test_its_giver_takes_an_approval_back(api, people, versions):
+    protect(api, approvals_required=1)
+    given = approve(people("erin")).json()
+    one = f"{APPROVALS}/{given['id']}"
+    assert api("alice").delete(one).json()["code"] == "person_required"
+    assert people("alice").delete(one).json()["code"] == "anothers_approval"
+    assert people("erin").delete(one).status_code == 204
+    assert people("erin").delete(one).json()["code"] == "approval_over"
+    assert move(people("alice")).json()["code"] == "approvals_missing"
+    assert people("alice").get(APPROVALS).json()["results"][0]["withdrawn_at"] is not None
+    event = AuditEvent.objects.get(action="alias.withdraw_approval")
+    assert (event.actor, event.before["version"]) == ("erin@example.org", 2)
+
+
+def test_what_was_withdrawn_may_be_given_again_and_what_was_used_stays_used(api, people, versions):
+    protect(api, approvals_required=1)
+    people("erin").delete(f"{APPROVALS}/{approve(people('erin')).json()['id']}")
+    again = approve(people("erin")).json()
+    assert move(people("alice")).status_code == 200
+    assert people("erin").delete(f"{APPROVALS}/{again['id']}").json()["code"] == "approval_over"
+    assert people("erin").delete(f"{APPROVALS}/999").status_code == 404
+
+
 def test_the_approval_of_somebody_who_left_does_not_count(api, people, versions, world):
     protect(api, approvals_required=1)
     approve(people("erin"))

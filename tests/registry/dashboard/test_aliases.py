@@ -86,6 +86,16 @@ def test_a_second_person_approves_and_the_first_promotes(world: World, pages: Pa
     assert production.version.number == 2
 
 
+def test_its_giver_alone_is_offered_to_withdraw_it(world: World, pages: Pages, production: Alias) -> None:
+    aliases.protect(by=world.by("alice"), adapter=production.adapter, name="production", approvals_required=1)
+    pages("erin").post(APPROVE, {"version": "2"})
+    withdraw = f"{PAGE}/aliases/production/approvals/{Approval.objects.get().pk}/withdraw"
+    assert withdraw not in pages("alice").get(PAGE).content.decode()
+    assert withdraw in pages("erin").get(PAGE).content.decode()
+    pages("erin").post(withdraw)
+    assert "approved by" not in pages("erin").get(PAGE).content.decode()
+
+
 @pytest.mark.parametrize("who", ["bob", "charlie"])
 def test_who_may_not_move_sees_no_way_to_approve(world: World, pages: Pages, production: Alias, who: str) -> None:
     aliases.protect(by=world.by("alice"), adapter=production.adapter, name="production", approvals_required=1)

@@ -15,6 +15,7 @@ from registry.models import (
     AdapterVersion,
     Alias,
     AliasHistory,
+    Approval,
     Artifact,
     Assignment,
     AuditEvent,
@@ -253,3 +254,18 @@ def assigned(world):
     version = make_version(world.health)
     slot = clients.create(by=SYSTEM, team=world.health, name="c", vertical="").slots.get()
     return {"slot": slot, "adapter": version.adapter, "version": version, "actor": "x"}
+
+
+@pytest.mark.parametrize(("first", "then"), [("used_at", "withdrawn_at"), ("withdrawn_at", "used_at")])
+def test_an_approval_ends_once(world, store, first, then):
+    version = make_version(world.health)
+    alias = aliases.move(by=SYSTEM, adapter=version.adapter, name="a", version=version, reason="", force=True)
+    row = Approval.objects.create(
+        alias=alias, version=version, manifest_sha256=version.manifest_id, approver=world.erin
+    )
+    rows = Approval.objects.filter(pk=row.pk)
+    rows.update(**{first: timezone.now()})
+    refused(lambda: rows.update(**{then: timezone.now()}))
+    refused(lambda: rows.update(**{first: None}))
+    refused(lambda: rows.update(reason="another"))
+    refused(rows.delete)
