@@ -91,6 +91,11 @@ class OutOfRange(RegistryError):
 class Invalid(RegistryError):
     status, code, title = 422, "invalid", "Validation failed"
 
+    @classmethod
+    def at(cls, param: str, code: str, message: str) -> Invalid:
+        """One thing is wrong, and its own `code` says what."""
+        return cls(message, param=param, errors=[fault(param, code, message)])
+
 
 class PreconditionRequired(RegistryError):
     status, code, title = 428, "precondition_required", "If-Match is required"
@@ -130,9 +135,14 @@ class Collected:
             raise first
 
 
+def fault(param: str | None, code: str, message: str) -> dict[str, Any]:
+    """One thing that is wrong, as `errors` holds it."""
+    return {"param": param, "code": code, "message": message}
+
+
 def faults_of(error: RegistryError) -> list[dict[str, Any]]:
     """`errors`, or the refusal itself as the only one."""
-    return error.errors or [{"param": error.param, "code": error.code, "message": error.message}]
+    return error.errors or [fault(error.param, error.code, error.message)]
 
 
 class Fenced(Exception):

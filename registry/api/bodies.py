@@ -11,7 +11,7 @@ from django.conf import settings
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 
-from registry.errors import Invalid, Malformed, TooLarge
+from registry.errors import Invalid, Malformed, TooLarge, fault
 
 # NUL, or a surrogate: most bodies have neither, and are not walked.
 SUSPECT = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
@@ -74,4 +74,4 @@ def _unsendable(data: Any, path: str) -> Iterator[str]:
 
 def _fault(path: str) -> dict[str, Any]:
     message = f"{path or 'The body'} holds a NUL or half of a surrogate pair."
-    return {"param": path or None, "code": "bad_text", "message": message}
+    return fault(path or None, "bad_text", message)

@@ -151,7 +151,7 @@ def _flat(detail: Any, path: str) -> Iterator[dict[str, Any]]:
             nested = f"{path}[{index}]" if isinstance(value, dict | list) and value else path
             yield from _flat(value, nested)
     else:
-        yield {"param": path or None, "code": getattr(detail, "code", "invalid"), "message": str(detail)}
+        yield errors.fault(path or None, getattr(detail, "code", "invalid"), str(detail))
 
 
 def _joined(path: str, key: str) -> str:

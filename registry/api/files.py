@@ -65,7 +65,7 @@ def received(request: Request, field: str) -> Iterator[dict[str, Path]]:
     uploads = request.FILES.getlist(field)
     if not uploads or len(uploads) > MOST_FILES:
         text = f"Send 1 to {MOST_FILES} files as multipart/form-data in the field '{field}'."
-        raise Invalid(text, param=field, errors=[{"param": field, "code": "required", "message": text}])
+        raise Invalid.at(field, "required", text)
     with TemporaryDirectory(prefix="upload-") as folder:
         paths: dict[str, Path] = {}
         for index, upload in enumerate(uploads):
@@ -80,7 +80,7 @@ def received(request: Request, field: str) -> Iterator[dict[str, Path]]:
 def _name(name: str | None, field: str, taken: dict[str, Path]) -> str:
     if not name or name in taken or not name.isprintable():
         text = f"Each file of '{field}' needs a name of its own."
-        raise Invalid(text, param=field, errors=[{"param": field, "code": "bad_name", "message": text}])
+        raise Invalid.at(field, "bad_name", text)
     return name
 
 

@@ -31,9 +31,7 @@ class Pages(CursorPagination):
             text.isascii() and text.isdigit() and 1 <= len(text) <= 3 and 1 <= int(text) <= self.max_page_size
         ):
             message = f"limit must be a whole number from 1 to {self.max_page_size}."
-            raise Invalid(
-                message, param="limit", errors=[{"param": "limit", "code": "invalid", "message": message}]
-            )
+            raise Invalid(message, param="limit")
         return int(text)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
-from registry.errors import Invalid, TooLarge
+from registry.errors import Invalid, TooLarge, fault
 
 MOST_FILES = 500
 LONGEST = 300
@@ -28,7 +28,7 @@ class Announced:
 def check(files: Sequence[Announced]) -> None:
     """Raises Invalid with every fault, or TooLarge."""
     if not 1 <= len(files) <= MOST_FILES:
-        raise _invalid([_fault("files", "count", f"An upload has 1 to {MOST_FILES} files.")])
+        raise _invalid([fault("files", "count", f"An upload has 1 to {MOST_FILES} files.")])
     faults = [fault for index, file in enumerate(files) for fault in _faults(index, file)]
     faults += _clashes(files)
     if faults:
@@ -43,11 +43,11 @@ def _faults(index: int, file: Announced) -> list[dict[str, Any]]:
         text = (
             f"{file.path[:100]!r} is no path below a folder: use names joined by '/', without '..' or odd signs."
         )
-        found.append(_fault(f"{at}.path", "bad_path", text))
+        found.append(fault(f"{at}.path", "bad_path", text))
     if file.size < 1:
-        found.append(_fault(f"{at}.size", "empty", f"{file.path[:100]}: an empty file can't be uploaded."))
+        found.append(fault(f"{at}.size", "empty", f"{file.path[:100]}: an empty file can't be uploaded."))
     if not DIGEST.fullmatch(file.sha256):
-        found.append(_fault(f"{at}.sha256", "bad_digest", "Write the sha256 as 64 lower-case hexadecimal digits."))
+        found.append(fault(f"{at}.sha256", "bad_digest", "Write the sha256 as 64 lower-case hexadecimal digits."))
     return found
 
 
@@ -64,19 +64,15 @@ def _clashes(files: Sequence[Announced]) -> list[dict[str, Any]]:
     found = []
     for index, file in enumerate(files):
         if counts[file.path] > 1:
-            found.append(_fault(f"files[{index}].path", "duplicate", f"{file.path[:100]} stands twice."))
+            found.append(fault(f"files[{index}].path", "duplicate", f"{file.path[:100]} stands twice."))
         elif file.path in folders:
-            found.append(_fault(f"files[{index}].path", "is_folder", f"{file.path[:100]} is a folder of another."))
+            found.append(fault(f"files[{index}].path", "is_folder", f"{file.path[:100]} is a folder of another."))
     return found
 
 
 def _parents(path: str) -> list[str]:
     names = path.split("/")
     return ["/".join(names[:depth]) for depth in range(1, len(names))]
-
-
-def _fault(param: str, code: str, message: str) -> dict[str, Any]:
-    return {"param": param, "code": code, "message": message}
 
 
 def _invalid(faults: list[dict[str, Any]]) -> Invalid:

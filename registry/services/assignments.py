@@ -98,13 +98,11 @@ def assign(
 def _check_times(starts_at: datetime | None, ends_at: datetime | None) -> None:
     now = timezone.now()
     if starts_at is not None and starts_at < now:
-        message = "starts_at lies in the past; the past can't be rewritten."
-        error = {"param": "starts_at", "code": "in_the_past", "message": message}
-        raise Invalid(message, param="starts_at", errors=[error])
+        text = "starts_at lies in the past; the past can't be rewritten."
+        raise Invalid.at("starts_at", "in_the_past", text)
     if ends_at is not None and ends_at <= (starts_at or now):
-        message = f"ends_at must lie after {'starts_at' if starts_at else 'now'}."
-        error = {"param": "ends_at", "code": "out_of_range", "message": message}
-        raise Invalid(message, param="ends_at", errors=[error])
+        text = f"ends_at must lie after {'starts_at' if starts_at else 'now'}."
+        raise Invalid.at("ends_at", "out_of_range", text)
 
 
 def end(*, by: Caller, client: Client, slot: str, reason: str = "") -> None:

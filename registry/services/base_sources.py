@@ -31,8 +31,7 @@ def check(source: str, *, reference: bool = False) -> None:
     scheme = source.partition("://")[0]
     if reference and scheme != "file":
         text = "Only the files of a folder (file:///folder) can stay where they are; leave out reference."
-        errors = [{"param": "reference", "code": "not_local", "message": text}]
-        raise Invalid(text, param="reference", code="not_local", errors=errors)
+        raise Invalid(text, param="reference", code="not_local")
     if scheme == "file":
         folder(source)
     elif scheme == "hf":
@@ -142,6 +141,4 @@ def _below_roots(path: Path) -> bool:
 
 
 def _refuse(message: str, *, code: str = "bad_source") -> NoReturn:
-    raise Invalid(
-        message, param="source", code=code, errors=[{"param": "source", "code": code, "message": message}]
-    )
+    raise Invalid(message, param="source", code=code)

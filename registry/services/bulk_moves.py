@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from registry.access import Act, Caller, require
 from registry.choices import PromotionState
-from registry.errors import Conflict, Invalid
+from registry.errors import Conflict, Invalid, fault
 from registry.models import Assignment, AssignmentMove, BulkMove, BulkMoveItem, Slot, Team
 from registry.services import assignments, audit, bulk_plans, outgoing
 from registry.services.assignments import Target
@@ -46,8 +46,7 @@ def restore(
     """Every slot that is answered now back to what it had at a time, whatever moved since: slots or aliases."""
     require(by, Act.ASSIGN, team)
     if at > timezone.now():
-        text = "at must lie in the past."
-        raise Invalid(text, param="at", errors=[{"param": "at", "code": "out_of_range", "message": text}])
+        raise Invalid.at("at", "out_of_range", "at must lie in the past.")
     rows = bulk_plans.slots_of(team, narrowed, unassigned=False)
     wish = {"filter": _words(narrowed), "at": at.isoformat()}
     wants = bulk_plans.as_of(at)
@@ -96,9 +95,7 @@ def _refuse(steps: Sequence[Step]) -> None:
     """All or nothing."""
     refused = [step for step in steps if step.outcome == REFUSED]
     if refused:
-        faults = [
-            {"param": _name(step), "code": "refused", "message": f"{_name(step)}: {step.why}."} for step in refused
-        ]
+        faults = [fault(_name(step), "refused", f"{_name(step)}: {step.why}.") for step in refused]
         text = f"{len(refused)} of {len(steps)} slots can't move, so none did; name the others as clients."
         raise Conflict(text, code="refused", errors=faults[:NAMED])
 

@@ -94,7 +94,7 @@ def plan(rows: QuerySet[Slot], wants: Wants) -> list[Step]:
     ids = list(rows.order_by("pk").values_list("pk", flat=True)[: MOST + 1])
     if len(ids) > MOST:
         text = f"This names more than {MOST} slots; narrow it, and move them in several calls."
-        raise Invalid(text, param="filter", errors=[{"param": "filter", "code": "too_many", "message": text}])
+        raise Invalid.at("filter", "too_many", text)
     locked = Slot.objects.select_for_update(of=("self",)).select_related("client__team").filter(pk__in=ids)
     slots = list(locked.order_by("pk"))
     now = timezone.now()

@@ -72,9 +72,7 @@ def mint_key(*, by: Caller, client: Client, name: str, expires_at: datetime | No
     """A new key and its text, which is never shown again."""
     require(by, Act.ASSIGN, client.team)
     if expires_at is not None and expires_at <= timezone.now():
-        message = "expires_at must lie in the future."
-        error = {"param": "expires_at", "code": "out_of_range", "message": message}
-        raise Invalid(message, param="expires_at", errors=[error])
+        raise Invalid.at("expires_at", "out_of_range", "expires_at must lie in the future.")
     made = credentials.make("plc")
     with transaction.atomic():
         key = ClientKey.objects.create(

@@ -40,11 +40,7 @@ def add_version(*, by: Caller, dataset: Dataset, file: Path, filename: str) -> D
     """Store the upload as it came and queue its validation: bytes first, then the row."""
     require(by, Act.TRAIN, dataset.team)
     if file.stat().st_size == 0:
-        raise Invalid(
-            "The file is empty: it has no rows.",
-            param="file",
-            errors=[{"param": "file", "code": "empty", "message": "The file is empty: it has no rows."}],
-        )
+        raise Invalid.at("file", "empty", "The file is empty: it has no rows.")
     return _queued(by, dataset, artifacts.upload(file), filename)
 
 
@@ -54,7 +50,7 @@ def add_uploaded(*, by: Caller, dataset: Dataset, upload: Upload) -> DatasetVers
     files = content(upload)
     if len(files) != 1:
         text = f"Upload {upload.pk} has {len(files)} files; a version comes of one."
-        raise Invalid(text, param="upload", errors=[{"param": "upload", "code": "invalid", "message": text}])
+        raise Invalid(text, param="upload")
     ((path, stored),) = files.items()
     return _queued(by, dataset, stored, path)
 

@@ -97,9 +97,7 @@ def _check_split(datasets: Iterable[DatasetVersion], split: Split) -> None:
     for dataset in datasets:
         if dataset.lacks(split):
             text = f"{dataset.address} has no row in its {split} split to measure on."
-            raise Invalid(
-                text, param="datasets", errors=[{"param": "datasets", "code": "no_rows", "message": text}]
-            )
+            raise Invalid.at("datasets", "no_rows", text)
 
 
 def _reading(subjects: Iterable[AdapterVersion | None]) -> dict[str, Any]:

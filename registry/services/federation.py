@@ -68,19 +68,15 @@ def _check(by: Caller, what: Trust) -> None:
     try:
         outbound.check(what.issuer)
     except outbound.Refused as error:
-        raise _wrong("issuer", f"issuer: {error}.") from error
+        raise Invalid(f"issuer: {error}.", param="issuer") from error
     if not what.subject.replace("*", "").strip():
-        raise _wrong("subject", "subject: name what may come; * alone lets everybody in.")
+        raise Invalid("subject: name what may come; * alone lets everybody in.", param="subject")
     if not SHORTEST <= what.lifetime <= LONGEST:
-        raise _wrong("lifetime_seconds", "lifetime_seconds lies between 60 and 3600.")
+        raise Invalid("lifetime_seconds lies between 60 and 3600.", param="lifetime_seconds")
     if Scope.ADMIN in what.scopes:
-        raise _wrong("scopes", "scopes: 'admin' mints tokens that live on; a CI job gets none.")
+        raise Invalid("scopes: 'admin' mints tokens that live on; a CI job gets none.", param="scopes")
     if by.token is not None and not set(what.scopes) <= set(by.token.scopes):
         raise Forbidden("A token can't give away scopes that it lacks.", param="scopes")
-
-
-def _wrong(param: str, message: str) -> Invalid:
-    return Invalid(message, param=param, errors=[{"param": param, "code": "invalid", "message": message}])
 
 
 def distrust(*, by: Caller, issuer_id: str) -> None:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from registry.errors import Invalid
+from registry.errors import Invalid, fault
 
 METRICS = ("loss", "perplexity", "bits_per_byte", "token_accuracy")
 CHECK = re.compile(r"checks\.[a-z0-9][a-z0-9_-]{0,62}")  # the share of rows that pass a check of the suite
@@ -82,7 +82,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _fault(param: str, message: str) -> dict[str, Any]:
-    return {"param": param, "code": "invalid_rule", "message": message}
+    return fault(param, "invalid_rule", message)
 
 
 def judge(

@@ -161,5 +161,4 @@ def _check_base(adapter: Adapter, base_version: BaseVersion) -> None:
 
 
 def _refusal(message: str, code: str, param: str = "files") -> Invalid:
-    errors = [{"param": param, "code": code, "message": message}]
-    return Invalid(message, param=param, code=code, errors=errors)
+    return Invalid(message, param=param, code=code)

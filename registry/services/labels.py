@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from registry.errors import Invalid
+from registry.errors import Invalid, fault
 from registry.models import Adapter, AdapterVersion, Client
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
@@ -26,7 +26,7 @@ def check(labels: Mapping[str, str]) -> None:
     if len(labels) > MOST:
         wrong.append(f"{len(labels)} labels; {MOST} at most")
     if wrong:
-        faults = [{"param": "labels", "code": "invalid", "message": text} for text in wrong]
+        faults = [fault("labels", "invalid", text) for text in wrong]
         raise Invalid(wrong[0], param="labels", errors=faults)
 
 

@@ -29,8 +29,7 @@ def request(
     require(by, Act.TRAIN, version.adapter.team)
     if measured_on == MergedOnto.DEQUANTISED and version.method != Method.QLORA:
         text = f"{version.address} was trained with {version.method}: only a QLoRA version saw a base in 4 bits."
-        errors = [{"param": "measured_on", "code": "not_quantised", "message": text}]
-        raise Invalid(text, param="measured_on", code="not_quantised", errors=errors)
+        raise Invalid(text, param="measured_on", code="not_quantised")
     with transaction.atomic():
         # Whoever asks for the same at once waits here, and finds what the first one made.
         AdapterVersion.objects.select_for_update(no_key=True).values_list("pk", flat=True).get(pk=version.pk)

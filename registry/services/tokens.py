@@ -66,12 +66,8 @@ def _check(by: Caller, scopes: Sequence[str], expires_at: datetime | None) -> No
         raise Forbidden("A token can't mint one with more scopes than it has.", param="scopes")
     now = timezone.now()
     if expires_at is not None and not now < expires_at <= now + LONGEST:
-        message = "expires_at must lie in the future, at most 365 days ahead."
-        raise Invalid(message, param="expires_at", errors=[_error("expires_at", "out_of_range", message)])
-
-
-def _error(param: str, code: str, message: str) -> dict[str, str]:
-    return {"param": param, "code": code, "message": message}
+        text = "expires_at must lie in the future, at most 365 days ahead."
+        raise Invalid.at("expires_at", "out_of_range", text)
 
 
 def revoke(*, by: Caller, token_id: str) -> None:
@@ -89,8 +85,7 @@ def rotate(*, by: Caller, token_id: str, grace: timedelta) -> tuple[ApiToken, st
     It belongs to whoever rotates, as if minted: nobody gets hold of another person's rights.
     """
     if not timedelta(0) <= grace <= LONGEST_GRACE:
-        message = "grace_seconds lies between 0 and 604800 (7 days)."
-        raise Invalid(message, param="grace_seconds", errors=[_error("grace_seconds", "out_of_range", message)])
+        raise Invalid.at("grace_seconds", "out_of_range", "grace_seconds lies between 0 and 604800 (7 days).")
     with transaction.atomic():
         old = fetch(by, Act.ADMIN, ApiToken.objects.select_related("team"), pk=token_id)
         now = timezone.now()

@@ -87,7 +87,7 @@ def _gate(request: Request) -> list[dict[str, Any]]:
     for name, at in gates.checks_named(rules).items():
         if name not in known:
             text = f"{at}: there is no check {name} in evaluation.checks."
-            raise Invalid(text, param=at, errors=[{"param": at, "code": "no_such_check", "message": text}])
+            raise Invalid.at(at, "no_such_check", text)
     return rules
 
 
@@ -237,7 +237,7 @@ def _warm_start(request: Request, base: BaseVersion) -> dict[str, str]:
         raise Conflict(f"{found.address} is {found.status}, not ready.", param=param, code="version_not_ready")
     if found.base_version.shape_fingerprint != base.shape_fingerprint:
         text = f"{found.address} can't load on {base.address}: the shapes differ."
-        raise Invalid(text, param=param, errors=[{"param": param, "code": "shape_differs", "message": text}])
+        raise Invalid.at(param, "shape_differs", text)
     return {"warm_start": found.address}
 
 
@@ -263,8 +263,8 @@ def _check_splits(request: Request, recipe: recipes.Recipe, gate: Sequence[Mappi
     wanted = ("train", "validation") if recipe.train_on == "all" else ("train",)
     if dataset.lacks(*wanted):
         text = f"{dataset.address} has no row in its {' or '.join(wanted)} split to train on; add rows to it."
-        raise Invalid(text, param="dataset", errors=[{"param": "dataset", "code": "no_rows", "message": text}])
+        raise Invalid.at("dataset", "no_rows", text)
     if judged.lacks("test") and (gate or request.evaluation_dataset):
         param = "evaluation_dataset" if request.evaluation_dataset else "gate"
         text = f"{judged.address} has no row in its test split, {UNJUDGED}"
-        raise Invalid(text, param=param, errors=[{"param": param, "code": "no_test_rows", "message": text}])
+        raise Invalid.at(param, "no_test_rows", text)

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from registry.access import SYSTEM, Act, Caller, require
 from registry.choices import UPLOAD_TRANSITIONS, UploadState, sources
-from registry.errors import Conflict, Invalid, NotFound, TooLarge
+from registry.errors import Conflict, Invalid, NotFound, TooLarge, fault
 from registry.models import Artifact, Manifest, Team, Upload, UploadFile
 from registry.selectors import uploads as selectors
 from registry.services import artifacts, audit, destruction
@@ -214,7 +214,7 @@ def _other_bytes(files: list[UploadFile]) -> Invalid:
 
 
 def _fault(file: UploadFile, field: str, code: str, message: str) -> dict[str, Any]:
-    return {"param": f"files[{file.number - 1}].{field}", "code": code, "message": message}
+    return fault(f"files[{file.number - 1}].{field}", code, message)
 
 
 def _committed(by: Caller, upload: Upload, files: list[UploadFile]) -> Upload:

@@ -16,10 +16,7 @@ from registry.services import audit
 def waive(*, by: Caller, version: AdapterVersion, reason: str, until: datetime) -> Waiver:
     require(by, Act.PUBLISH, version.adapter.team)
     if until <= timezone.now():
-        message = "until must lie in the future."
-        raise Invalid(
-            message, param="until", errors=[{"param": "until", "code": "in_the_past", "message": message}]
-        )
+        raise Invalid.at("until", "in_the_past", "until must lie in the future.")
     with transaction.atomic():
         row = Waiver.objects.create(version=version, reason=reason, until=until, actor=by.name)
         audit.record(

@@ -85,7 +85,7 @@ def replay(
     """Send one delivery again, or all that were made since a moment; with the ids and bodies that they had."""
     if (delivery is None) == (since is None):
         message = "Give delivery (an id) or from (a moment), and not both."
-        raise Invalid(message, errors=[{"param": "delivery", "code": "one_of", "message": message}])
+        raise Invalid.at("delivery", "one_of", message)
     with transaction.atomic():
         row = _held(by, webhook_id)
         rows = WebhookDelivery.objects.filter(endpoint=row)
@@ -169,7 +169,7 @@ def _check_url(url: str) -> None:
     try:
         outbound.check(url)
     except outbound.Refused as error:
-        raise _wrong("url", f"url: {error}.") from error
+        raise Invalid(f"url: {error}.", param="url") from error
 
 
 def _check_events(events: Sequence[str]) -> None:
@@ -177,10 +177,6 @@ def _check_events(events: Sequence[str]) -> None:
     odd = sorted(set(events) - known)
     if odd or not events:
         found = f"there is no event {odd[0]!r}" if odd else "name at least one"
-        raise _wrong(
-            "events", f"events: {found}; there are {', '.join(outgoing.TYPES)}, and patterns such as job.*"
+        raise Invalid(
+            f"events: {found}; there are {', '.join(outgoing.TYPES)}, and patterns such as job.*", param="events"
         )
-
-
-def _wrong(param: str, message: str) -> Invalid:
-    return Invalid(message, param=param, errors=[{"param": param, "code": "invalid", "message": message}])
