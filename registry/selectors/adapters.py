@@ -13,11 +13,10 @@ from registry.choices import VersionStatus
 from registry.errors import Conflict, NotFound
 from registry.models import Adapter, AdapterLabel, AdapterVersion, AdapterVersionLabel
 from registry.selectors import addresses, searches, staleness
-from registry.selectors.searches import Bound
+from registry.selectors.searches import Bound, Label
 
 DOWNLOADABLE = (VersionStatus.READY, VersionStatus.ARCHIVED)
 ORDERS = ("name", "-name", "created_at", "-created_at")
-Label = tuple[str, str]
 
 
 def listing(
@@ -38,15 +37,13 @@ def listing(
     name, description or labels.
     """
     rows = visible(by, _adapters())
-    exact = {"team__slug": team, "vertical": vertical, "base_model__name": base_model}
-    rows = rows.filter(**{column: value for column, value in exact.items() if value})
+    rows = searches.exactly(rows, team__slug=team, vertical=vertical, base_model__name=base_model)
     if q:
         said = searches.label_says(AdapterLabel, "adapter", q)
         rows = rows.filter(Q(name__icontains=q) | Q(description__icontains=q) | said)
-    for key, value in label:
-        rows = rows.filter(searches.labelled(AdapterLabel, "adapter", key, value))
+    rows = searches.with_labels(rows, AdapterLabel, "adapter", label)
     if status or metric:
-        of_it = AdapterVersion.objects.filter(adapter=OuterRef("pk"), **({"status": status} if status else {}))
+        of_it = searches.exactly(AdapterVersion.objects.filter(adapter=OuterRef("pk")), status=status)
         rows = rows.filter(Exists(searches.within(of_it, metric)))
     if stale is not None:
         suspect = Exists(staleness.suspects(staleness.that_matter()).filter(adapter=OuterRef("pk")))
@@ -73,22 +70,15 @@ def versions(
 ) -> QuerySet[AdapterVersion]:
     """Those of one adapter, or of all that the caller may read; `q` is text in labels, dataset or adapter."""
     rows = visible(by, _versions(), team="adapter__team")
-    exact = {
-        "adapter": adapter,
-        "adapter__team__slug": team,
-        "adapter__vertical": vertical,
-        "base_version__base_model__name": base_model,
-        "status": status,
-    }
-    rows = rows.filter(**{column: value for column, value in exact.items() if value})
+    of_adapter = {"adapter": adapter, "adapter__team__slug": team, "adapter__vertical": vertical}
+    rows = searches.exactly(rows, **of_adapter, base_version__base_model__name=base_model, status=status)
     if q:
         said = searches.label_says(AdapterVersionLabel, "version", q) | Q(
             dataset_version__dataset__name__icontains=q
         )
         named = Q() if adapter else Q(adapter__name__icontains=q) | Q(adapter__description__icontains=q)
         rows = rows.filter(said | named)
-    for key, value in label:
-        rows = rows.filter(searches.labelled(AdapterVersionLabel, "version", key, value))
+    rows = searches.with_labels(rows, AdapterVersionLabel, "version", label)
     if stale is not None:
         suspects = Q(pk__in=staleness.suspects(staleness.that_matter()).values("pk"))
         rows = rows.filter(suspects if stale else ~suspects)

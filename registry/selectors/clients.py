@@ -9,8 +9,8 @@ from django.db.models import Q, QuerySet
 from registry.access import Act, Caller, require, teams, visible
 from registry.models import Adapter, Client, ClientLabel
 from registry.selectors import searches
+from registry.selectors.searches import Label
 
-Label = tuple[str, str]
 ORDERS = ("name", "-name", "created_at", "-created_at")
 
 
@@ -25,10 +25,8 @@ def listing(
 ) -> QuerySet[Client]:
     """`q` is text in its name, description or labels."""
     rows = visible(by, Client.objects.select_related("team").prefetch_related("labels").filter(builtin=builtin))
-    rows = rows.filter(team__slug=team) if team else rows
-    rows = rows.filter(vertical=vertical) if vertical else rows
-    for key, value in label:
-        rows = rows.filter(searches.labelled(ClientLabel, "client", key, value))
+    rows = searches.exactly(rows, team__slug=team, vertical=vertical)
+    rows = searches.with_labels(rows, ClientLabel, "client", label)
     if q:
         said = searches.label_says(ClientLabel, "client", q)
         rows = rows.filter(Q(name__icontains=q) | Q(description__icontains=q) | said)

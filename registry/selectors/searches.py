@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTransform
 
 from registry.models import AdapterLabel, AdapterVersion, AdapterVersionLabel, ClientLabel, Evaluation
@@ -23,6 +24,8 @@ class Bound:
     value: float
 
 
+M = TypeVar("M", bound=Model)
+Label = tuple[str, str]
 Labels = type[AdapterLabel] | type[AdapterVersionLabel] | type[ClientLabel]
 
 
@@ -32,6 +35,18 @@ def labelled(kind: Labels, of: str, key: str, value: str) -> Q:
     Not by Exists: few rows have it, and their ids come from the labels' index, whatever the number of rows.
     """
     return Q(pk__in=kind._default_manager.filter(key=key, value=value).values(of))
+
+
+def with_labels(rows: QuerySet[M], kind: Labels, of: str, labels: Sequence[Label]) -> QuerySet[M]:
+    """Those that have all of them."""
+    for key, value in labels:
+        rows = rows.filter(labelled(kind, of, key, value))
+    return rows
+
+
+def exactly(rows: QuerySet[M], **columns: Any) -> QuerySet[M]:
+    """Those with these values; one that is empty narrows nothing."""
+    return rows.filter(**{column: value for column, value in columns.items() if value})
 
 
 def label_says(kind: Labels, of: str, text: str) -> Exists:

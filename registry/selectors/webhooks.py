@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce
 from registry.access import Act, Caller, fetch, require_scope, teams, visible
 from registry.choices import DeliveryState
 from registry.models import WebhookDelivery, WebhookEndpoint
+from registry.selectors import searches
 
 PENDING = WebhookDelivery.objects.filter(endpoint=OuterRef("pk"), state=DeliveryState.PENDING).order_by()
 WAITING = Coalesce(Subquery(PENDING.values("endpoint").annotate(count=Count("pk")).values("count")), 0)
@@ -38,5 +39,4 @@ def deliveries(
     rows = WebhookDelivery.objects.filter(endpoint=one(by, webhook_id))
     if q:
         rows = rows.filter(Q(message__icontains=q) | Q(body__icontains=q) | Q(error__icontains=q))
-    exact = {"state": state, "event": event}
-    return rows.filter(**{column: value for column, value in exact.items() if value})
+    return searches.exactly(rows, state=state, event=event)
