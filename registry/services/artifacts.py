@@ -72,7 +72,7 @@ def upload(path: Path) -> Stored:
     if there != (sha256, size):
         store().delete(key)
         raise Unavailable("The store returned other bytes than it was given.", code="store_corrupt", retry_after=5)
-    _wanted(sha256, right=True)
+    _verified(sha256, size)
     return Stored(sha256, size)
 
 
@@ -82,8 +82,14 @@ def adopt(key: str, stored: Stored) -> bool:
     _wanted(stored.sha256)
     same = store().adopt(key, artifact_key(stored.sha256), sha256=stored.sha256)
     if same:
-        _wanted(stored.sha256, right=True)
+        _verified(stored.sha256, stored.size)
     return same
+
+
+def _verified(sha256: str, size: int) -> None:
+    """The bytes were just read and are right, whatever size was claimed for them before."""
+    _wanted(sha256, right=True)
+    Artifact.objects.filter(pk=sha256, state=ArtifactState.PENDING).exclude(size=size).update(size=size)
 
 
 def _wanted(sha256: str, *, right: bool = False) -> None:
@@ -114,7 +120,7 @@ def commit_manifest(files: Mapping[str, Stored]) -> Manifest:
     rows = {row.pk: row for row in locked}
     for sha256, stored in sorted(needed.items()):
         # A sweep or a withdrawal may have taken the row or the bytes since the upload.
-        rows[sha256] = rows.get(sha256) or _locked_anew(stored)
+        rows[sha256] = _rightly(rows.get(sha256), stored) or _locked_anew(stored)
         if rows[sha256].state != ArtifactState.COMMITTED:
             _commit(stored)
     if any(row.marked_at for row in rows.values()):
@@ -126,6 +132,14 @@ def commit_manifest(files: Mapping[str, Stored]) -> Manifest:
             for path, stored in files.items()
         )
     return manifest
+
+
+def _rightly(row: Artifact | None, stored: Stored) -> Artifact | None:
+    """None where the row has to be made anew: a size that was only claimed is kept by a row that a sweep ended."""
+    if row is None or row.state != ArtifactState.DESTROYED or row.size == stored.size:
+        return row
+    row.delete()  # no manifest names it: what one named was verified, its size too
+    return None
 
 
 def _locked_anew(stored: Stored) -> Artifact:

@@ -127,3 +127,22 @@ def test_it_takes_what_a_withdrawal_could_not_delete(world):
     version_states.withdraw_dataset(by=SYSTEM, version=version, reason="asked to")
     sweeping.sweep(grace=DAY)
     assert destruction.remaining() == []
+
+
+def test_a_size_that_was_only_claimed_keeps_nobody_from_the_bytes(upload):
+    """A sweep marked the claim as destroyed and crashed; then the right bytes come."""
+    digest = hashlib.sha256(b"right").hexdigest()
+    Artifact.objects.create(sha256=digest, size=999)
+    Artifact.objects.filter(pk=digest).update(state=ArtifactState.DESTROYED)
+    stored = upload(b"right")
+    with transaction.atomic():
+        artifacts.commit_manifest({"a": stored})
+    row = Artifact.objects.get(pk=digest)
+    assert (row.state, row.size) == (ArtifactState.COMMITTED, 5)
+
+
+def test_verified_bytes_correct_a_size_that_was_claimed(upload):
+    digest = hashlib.sha256(b"right").hexdigest()
+    Artifact.objects.create(sha256=digest, size=999)
+    upload(b"right")
+    assert Artifact.objects.get(pk=digest).size == 5
