@@ -11,8 +11,8 @@ import typer
 from client import uploads
 from client.addresses import numbered, owned, parted, whole
 from client.api import ApiError, Client, Files
-from client.output import Exit, data, explained, rows, stop, talk
-from client.session import Json, Token, Url, connect
+from client.output import Exit, rows, stop, talk
+from client.session import Session, signed_in
 from client.waiting import DAY, NoWait, Seconds, made
 
 app = typer.Typer(no_args_is_help=True, help="Adapters.")
@@ -20,128 +20,115 @@ Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False)]
 
 
 @app.command("list")
-def listing(vertical: str | None = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def listing(session: Session, vertical: str | None = None) -> None:
     """Adapters."""
-    with explained():
-        found = list(connect(url, token).pages("/adapters", vertical=vertical))
-        columns = ("address", "vertical", "base_model", "current_version")
-        data(found, as_json=as_json, table=rows(found, *columns))
+    found = list(session.server.pages("/adapters", vertical=vertical))
+    columns = ("address", "vertical", "base_model", "current_version")
+    session.show(found, rows(found, *columns))
 
 
 @app.command()
+@signed_in
 def create(
+    session: Session,
     address: str,
     vertical: Annotated[str, typer.Option()],
     base_model: Annotated[str, typer.Option("--base")],
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Make team/adapter for a base model."""
-    with explained():
-        team, name = owned(whole(address))
-        body = {"team": team, "name": name, "vertical": vertical, "base_model": base_model}
-        data(connect(url, token).post("/adapters", body), as_json=as_json)
+    team, name = owned(whole(address))
+    body = {"team": team, "name": name, "vertical": vertical, "base_model": base_model}
+    session.show(session.server.post("/adapters", body))
 
 
 @app.command()
+@signed_in
 def push(
+    session: Session,
     address: str,
     folder: Folder,
     base_version: Annotated[int | None, typer.Option("--base-version", help="default: the current one")] = None,
+    *,
     no_wait: NoWait = False,
     timeout: Seconds = DAY,
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Import a PEFT folder as the next version of team/adapter, and wait until it is verified."""
-    with explained():
-        address = whole(address)
-        server = connect(url, token)
-        number = base_version if base_version is not None else _current_base(server, address)
-        path = f"/adapters/{address}/versions"
-        version = _sent(server, address, folder, number)
-        if not no_wait:
-            path, words = f"{path}/{version['number']}", f"Verifying {version['address']}"
-            version = made(server, path, version["job"], words, timeout)
-        shown = {word: version[word] for word in ("address", "status", "base", "manifest_sha256")}
-        data(version if as_json else shown, as_json=as_json)
+    address = whole(address)
+    server = session.server
+    number = base_version if base_version is not None else _current_base(server, address)
+    path = f"/adapters/{address}/versions"
+    version = _sent(server, address, folder, number)
+    if not no_wait:
+        path, words = f"{path}/{version['number']}", f"Verifying {version['address']}"
+        version = made(server, path, version["job"], words, timeout)
+    shown = {word: version[word] for word in ("address", "status", "base", "manifest_sha256")}
+    session.show(version, brief=shown)
 
 
 @app.command()
+@signed_in
 def pull(
+    session: Session,
     address: str,
     out: Annotated[Path | None, typer.Argument(help="default: ./NAME-vN")] = None,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Download team/adapter@3 (or @alias) as a PEFT folder.
 
     A bare address is its production alias, or the highest ready version where there is none.
     """
-    with explained():
-        name, ref = parted(address)
-        _, short = owned(name)
-        server = connect(url, token)
-        version = _version(server, name, ref)
-        folder = out if out is not None else Path(f"{short}-v{version['number']}")
-        for path in version["manifest"]:
-            content = server.download(f"/adapters/{name}/versions/{version['number']}/files/{path}")
-            target = _inside(folder, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-        talk.print(f"{version['address']}: {len(version['manifest'])} files", markup=False)
-        shown = {"folder": str(folder), "address": version["address"], "sha256": version["manifest_sha256"]}
-        if as_json:
-            data(shown, as_json=True)
-        else:
-            typer.echo(str(folder))
+    name, ref = parted(address)
+    _, short = owned(name)
+    server = session.server
+    version = _version(server, name, ref)
+    folder = out if out is not None else Path(f"{short}-v{version['number']}")
+    for path in version["manifest"]:
+        content = server.download(f"/adapters/{name}/versions/{version['number']}/files/{path}")
+        target = _inside(folder, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    talk.print(f"{version['address']}: {len(version['manifest'])} files", markup=False)
+    shown = {"folder": str(folder), "address": version["address"], "sha256": version["manifest_sha256"]}
+    if session.as_json:
+        session.show(shown)
+    else:
+        typer.echo(str(folder))
 
 
 @app.command()
+@signed_in
 def promote(
+    session: Session,
     address: str,
     alias: Annotated[str, typer.Option()] = "production",
     reason: Annotated[str, typer.Option()] = "",
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Point an alias to team/adapter@3. A protected one moves only from where it is now.
 
     Exit code 7: the alias takes a gate that the version doesn't meet.
     """
-    with explained():
-        name, number = numbered(address, "team/adapter@3")
-        name = "/".join(owned(name))
-        found = _moved(connect(url, token), f"/adapters/{name}/aliases/{alias}", number, reason)
-        if found.get("promotion"):
-            talk.print("It waits until an engine has the version; then the alias moves.", markup=False)
-        data(found, as_json=as_json)
+    name, number = numbered(address, "team/adapter@3")
+    name = "/".join(owned(name))
+    found = _moved(session.server, f"/adapters/{name}/aliases/{alias}", number, reason)
+    if found.get("promotion"):
+        talk.print("It waits until an engine has the version; then the alias moves.", markup=False)
+    session.show(found)
 
 
 @app.command()
+@signed_in
 def compare(
+    session: Session,
     left: str,
     right: Annotated[str, typer.Argument(help="team/adapter@4; 4 or @alias of the same adapter")],
     everything: Annotated[bool, typer.Option("--all", help="also what is the same")] = False,
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """What differs between two versions: recipe, data, base, files and test scores."""
-    with explained():
-        name, _ = parted(left)
-        path = f"/adapters/{'/'.join(owned(name))}/compare"
-        found = connect(url, token).get(path, left=left, right=right, all="true" if everything else None)
-        lines = list(_lines(found["differences"]))
-        data(found, as_json=as_json, table=rows(lines, "what", "left", "right"))
+    name, _ = parted(left)
+    path = f"/adapters/{'/'.join(owned(name))}/compare"
+    found = session.server.get(path, left=left, right=right, all="true" if everything else None)
+    lines = list(_lines(found["differences"]))
+    session.show(found, rows(lines, "what", "left", "right"))
 
 
 def _lines(differences: Mapping[str, Any], group: str = "") -> Iterator[dict[str, Any]]:

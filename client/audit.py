@@ -10,54 +10,48 @@ from typing import Annotated, Any
 import typer
 
 from client import proofs
-from client.output import Exit, data, explained, rows, stop, talk
-from client.session import Json, Token, Url, connect
+from client.output import Exit, rows, stop, talk
+from client.session import Session, signed_in
 
 app = typer.Typer(no_args_is_help=True, help="Who did what, who had what.")
 FORMS = {"ndjson": "application/x-ndjson", "csv": "text/csv"}
 
 
 @app.command()
+@signed_in
 def at(
+    session: Session,
     date: str,
     client_address: Annotated[str, typer.Argument(metavar="CLIENT")],
     slot: Annotated[str, typer.Option()] = "default",
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Which adapter a client had at a time, to the digest."""
-    with explained():
-        moment = _moment(date)
-        found = connect(url, token).get("/resolve", client=client_address, slot=slot, at=moment)
-        columns = ("address", "percent", "manifest_sha256")
-        data(found, as_json=as_json, table=rows(found["versions"], *columns))
+    moment = _moment(date)
+    found = session.server.get("/resolve", client=client_address, slot=slot, at=moment)
+    columns = ("address", "percent", "manifest_sha256")
+    session.show(found, rows(found["versions"], *columns))
 
 
 @app.command()
+@signed_in
 def verify(
+    session: Session,
     file: Annotated[Path | None, typer.Argument(metavar="FILE")] = None,
     key: Annotated[
         list[str] | None, typer.Option(help="ID:BASE64 of a public key, or a file of what `audit keys` prints")
     ] = None,
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Walk the whole chain on the server, or an exported FILE here with the key alone; exit 1 if it is broken."""
     if file is not None:
-        _verify_file(file, key or [], as_json=as_json)
+        _verify_file(session, file, key or [])
         return
-    with explained():
-        found = connect(url, token).get("/audit/verify")
-        data(found, as_json=as_json)
-        if not found["ok"]:
-            stop(Exit.ERROR, f"the record is broken at {found['first_bad_seq']}: {found.get('problem', '')}")
+    found = session.server.get("/audit/verify")
+    session.show(found)
+    if not found["ok"]:
+        stop(Exit.ERROR, f"the record is broken at {found['first_bad_seq']}: {found.get('problem', '')}")
 
 
-def _verify_file(file: Path, given: list[str], *, as_json: bool) -> None:
+def _verify_file(session: Session, file: Path, given: list[str]) -> None:
     keys: dict[str, str] = {}
     for text in given:
         keys.update(_keys(text))
@@ -68,10 +62,10 @@ def _verify_file(file: Path, given: list[str], *, as_json: bool) -> None:
             Exit.USAGE, "Give the public key: --key ID:BASE64, or --key FILE of what `plethora audit keys` prints."
         )
     try:
-        data(proofs.verify(file, keys), as_json=as_json)
+        session.show(proofs.verify(file, keys))
     except proofs.Broken as broken:
-        if as_json:
-            data({"ok": False, "line": broken.line, "problem": broken.problem}, as_json=True)
+        if session.as_json:
+            session.show({"ok": False, "line": broken.line, "problem": broken.problem})
         stop(Exit.ERROR, f"{file} does not hold: {broken}")
 
 
@@ -91,46 +85,44 @@ def _keys(text: str) -> dict[str, str]:
 
 
 @app.command()
-def keys(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def keys(session: Session) -> None:
     """The public keys that the record is signed with, ID:BASE64; keep them where the server can't change them."""
-    with explained():
-        found = connect(url, token).get("/audit/keys")
-        if as_json:
-            data(found, as_json=True)
-        else:
-            for key in found["results"]:
-                typer.echo(f"{key['id']}:{key['public_key']}")
+    found = session.server.get("/audit/keys")
+    if session.as_json:
+        session.show(found)
+    else:
+        for key in found["results"]:
+            typer.echo(f"{key['id']}:{key['public_key']}")
 
 
 @app.command()
+@signed_in
 def export(
+    session: Session,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="a file; stdout where left out")] = None,
     since: Annotated[str | None, typer.Option("--from", help="the first moment, 2026-11-24T12:00:00Z")] = None,
     until: Annotated[str | None, typer.Option("--to", help="the moment before which it ends")] = None,
     form: Annotated[str, typer.Option("--format", help="ndjson or csv")] = "ndjson",
-    everything: Annotated[bool, typer.Option("--everything", help="of all teams; for an administrator")] = False,
     *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
+    everything: Annotated[bool, typer.Option("--everything", help="of all teams; for an administrator")] = False,
 ) -> None:
     """Your part of the record, signed; `audit verify FILE --key KEY` needs nothing else."""
     if form not in FORMS:
         stop(Exit.USAGE, f"{form!r} is no format; write ndjson or csv")
-    with explained():
-        params = {"from": since and _moment(since), "to": until and _moment(until)}
-        if everything:
-            params["everything"] = "true"
-        chunks = connect(url, token).stream("/audit/export", accept=FORMS[form], **params)
-        if output is None:
-            for chunk in chunks:
-                typer.echo(chunk, nl=False)
-        else:
-            with output.open("wb") as file:
-                file.writelines(chunks)
-            talk.print(f"Written to {output}.", markup=False)
-            if as_json:
-                data({"file": str(output)}, as_json=True)
+    params = {"from": since and _moment(since), "to": until and _moment(until)}
+    if everything:
+        params["everything"] = "true"
+    chunks = session.server.stream("/audit/export", accept=FORMS[form], **params)
+    if output is None:
+        for chunk in chunks:
+            typer.echo(chunk, nl=False)
+    else:
+        with output.open("wb") as file:
+            file.writelines(chunks)
+        talk.print(f"Written to {output}.", markup=False)
+        if session.as_json:
+            session.show({"file": str(output)})
 
 
 def _moment(date: str) -> str:

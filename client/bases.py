@@ -10,8 +10,8 @@ import typer
 from client import uploads
 from client.addresses import numbered
 from client.api import ApiError, Client
-from client.output import data, explained, rows, talk
-from client.session import Json, Token, Url, connect
+from client.output import rows, talk
+from client.session import Session, signed_in
 from client.waiting import DAY, NoWait, Seconds, made
 
 app = typer.Typer(no_args_is_help=True, help="Base models.")
@@ -20,77 +20,67 @@ WORDS = ("base_model", "number", "status", "change", "parameter_count", "context
 
 
 @app.command("list")
-def listing(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def listing(session: Session) -> None:
     """Base models."""
-    with explained():
-        found = list(connect(url, token).pages("/base-models"))
-        data(found, as_json=as_json, table=rows(found, "name", "family", "licence", "current"))
+    found = list(session.server.pages("/base-models"))
+    session.show(found, rows(found, "name", "family", "licence", "current"))
 
 
 @app.command()
+@signed_in
 def register(
+    session: Session,
     name: str,
     source: str,
     note: Annotated[str, typer.Option()] = "",
+    *,
     no_wait: NoWait = False,
     timeout: Seconds = DAY,
-    *,
     reference: Annotated[bool, typer.Option("--reference", help="leave a folder's files where they are")] = False,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """A new version of a base model, from a folder of the server's machine, s3://bucket/prefix or hf://org/repo@revision.
 
     Makes the base model where there is none of that name.
     """
-    with explained():
-        server = connect(url, token)
-        _make_where_missing(server, name)
-        body = {"source": _address(source), "note": note, "reference": reference}
-        _registered(server, name, body, as_json=as_json, timeout=None if no_wait else timeout)
+    _make_where_missing(session.server, name)
+    body = {"source": _address(source), "note": note, "reference": reference}
+    _registered(session, name, body, timeout=None if no_wait else timeout)
 
 
 @app.command()
+@signed_in
 def push(
+    session: Session,
     name: str,
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     note: Annotated[str, typer.Option()] = "",
+    *,
     no_wait: NoWait = False,
     timeout: Seconds = DAY,
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Upload the files of a folder of this machine as a new version of a base model.
 
     Makes the base model where there is none of that name. After a break the same command goes on where it was.
     """
-    with explained():
-        server = connect(url, token)
-        files = _model(folder)
-        source = f"upload:{uploads.sent(server, server.me()['team'], files)}"
-        _make_where_missing(server, name)
-        _registered(
-            server, name, {"source": source, "note": note}, as_json=as_json, timeout=None if no_wait else timeout
-        )
+    server = session.server
+    files = _model(folder)
+    source = f"upload:{uploads.sent(server, server.me()['team'], files)}"
+    _make_where_missing(server, name)
+    _registered(session, name, {"source": source, "note": note}, timeout=None if no_wait else timeout)
 
 
 @app.command()
+@signed_in
 def activate(
+    session: Session,
     address: str,
     reason: Annotated[str, typer.Option()] = "",
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Make base@4 the current version of its base model."""
-    with explained():
-        name, number = numbered(address, "base@4")
-        version = connect(url, token).post(f"/base-models/{name}/versions/{number}/activate", {"reason": reason})
-        data(version if as_json else {word: version.get(word) for word in WORDS}, as_json=as_json)
+    name, number = numbered(address, "base@4")
+    version = session.server.post(f"/base-models/{name}/versions/{number}/activate", {"reason": reason})
+    _show(session, version)
 
 
 def _model(folder: Path) -> dict[str, Path]:
@@ -100,13 +90,18 @@ def _model(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in files.items() if not (safe and path.suffix in OTHER_FORMS)}
 
 
-def _registered(server: Client, name: str, body: dict[str, Any], *, as_json: bool, timeout: float | None) -> None:
+def _registered(session: Session, name: str, body: dict[str, Any], *, timeout: float | None) -> None:
     """Print the version once its files were read, or at once where there is no timeout."""
+    server = session.server
     version = server.post(f"/base-models/{name}/versions", body)
     if timeout is not None:
         path = f"/base-models/{name}/versions/{version['number']}"
         version = made(server, path, version["job"], f"Reading {name}@{version['number']}", timeout)
-    data(version if as_json else {word: version.get(word) for word in WORDS}, as_json=as_json)
+    _show(session, version)
+
+
+def _show(session: Session, version: dict[str, Any]) -> None:
+    session.show(version, brief={word: version.get(word) for word in WORDS})
 
 
 def _make_where_missing(server: Client, name: str) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from client.addresses import owned, parted, which
-from client.output import Exit, data, explained, rows, stop, talk
-from client.session import Json, Token, Url, connect
+from client.output import Exit, rows, stop, talk
+from client.session import Session, signed_in
 
 Clients = Annotated[list[str] | None, typer.Option("--client", help="only this TEAM/CLIENT; may be repeated")]
 From = Annotated[str | None, typer.Option("--from", metavar="TEAM/ADAPTER", help="only what this answers now")]
@@ -18,7 +18,9 @@ Dry = Annotated[bool, typer.Option("--dry-run", help="only say what would move")
 Reason = Annotated[str, typer.Option()]
 
 
+@signed_in
 def bulk(
+    session: Session,
     team: str,
     to: Annotated[str, typer.Argument(metavar="TEAM/ADAPTER[@VERSION|@ALIAS]", help="default: @production")],
     *,
@@ -28,20 +30,18 @@ def bulk(
     vertical: Annotated[str, typer.Option(help="only clients of this vertical")] = "",
     reason: Reason = "",
     dry_run: Dry = False,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Let one adapter answer many clients of a team: all that the options name, or none."""
-    with explained():
-        name, ref = parted(to)
-        target = {"adapter": "/".join(owned(name)), **which(ref, None, None)}
-        narrowed = {"vertical": vertical, **_narrowed(client, adapter, label)}
-        body = {"team": team, "filter": narrowed, "target": target, "reason": reason}
-        _tell(connect(url, token).post("/assignments/bulk", body, params=_dry(dry_run)), as_json)
+    name, ref = parted(to)
+    target = {"adapter": "/".join(owned(name)), **which(ref, None, None)}
+    narrowed = {"vertical": vertical, **_narrowed(client, adapter, label)}
+    body = {"team": team, "filter": narrowed, "target": target, "reason": reason}
+    _tell(session, session.server.post("/assignments/bulk", body, params=_dry(dry_run)))
 
 
+@signed_in
 def restore(
+    session: Session,
     team: str,
     date: str,
     *,
@@ -50,29 +50,22 @@ def restore(
     label: Labels = None,
     reason: Reason = "",
     dry_run: Dry = False,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Everyone of a team back to what they had at DATE; versions are pinned where an alias has moved since."""
-    with explained():
-        body = {"team": team, "at": moment(date), "reason": reason, **_narrowed(client, adapter, label)}
-        _tell(connect(url, token).post("/assignments/restore", body, params=_dry(dry_run)), as_json)
+    body = {"team": team, "at": moment(date), "reason": reason, **_narrowed(client, adapter, label)}
+    _tell(session, session.server.post("/assignments/restore", body, params=_dry(dry_run)))
 
 
+@signed_in
 def undo(
+    session: Session,
     bulk_id: Annotated[str, typer.Argument(metavar="ID")],
     reason: Reason = "",
     dry_run: Dry = False,
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Undo a bulk move; what was moved on since stays."""
-    with explained():
-        path = f"/assignments/bulk/{bulk_id}/undo"
-        _tell(connect(url, token).post(path, {"reason": reason}, params=_dry(dry_run)), as_json)
+    path = f"/assignments/bulk/{bulk_id}/undo"
+    _tell(session, session.server.post(path, {"reason": reason}, params=_dry(dry_run)))
 
 
 def moment(date: str) -> str:
@@ -92,9 +85,9 @@ def _narrowed(clients: list[str] | None, adapter: str | None, labels: list[str] 
     return {name: value for name, value in given.items() if value}
 
 
-def _tell(found: dict[str, Any], as_json: bool) -> None:
+def _tell(session: Session, found: dict[str, Any]) -> None:
     lines = [{**row, "from": _said(row["from"]), "to": _said(row["to"])} for row in found["moves"]]
-    data(found, as_json=as_json, table=rows(lines, "client", "slot", "from", "to", "outcome", "reason"))
+    session.show(found, rows(lines, "client", "slot", "from", "to", "outcome", "reason"))
     if found.get("id"):
         talk.print(f"Undo all of it with `plethora client undo {found['id']}`.", markup=False)
 

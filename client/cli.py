@@ -13,7 +13,7 @@ import typer
 
 from client import adapters, audit, bases, clients, config, datasets, freezes, jobs, lineage, users, webhooks
 from client.output import data, explained, talk
-from client.session import Json, Token, Url, connect
+from client.session import Json, Session, Token, Url, connect, signed_in
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(jobs.app, name="job")
@@ -59,10 +59,10 @@ def login(url: Url = None, token: Token = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def whoami(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def whoami(session: Session) -> None:
     """Whose token this is, for which team, with which scopes."""
-    with explained():
-        data(connect(url, token).get("/me"), as_json=as_json)
+    session.show(session.server.get("/me"))
 
 
 @app.command("open")

@@ -10,8 +10,8 @@ import typer
 from client import uploads
 from client.addresses import owned, whole
 from client.api import ApiError, Client
-from client.output import data, explained, rows, talk
-from client.session import Json, Token, Url, connect
+from client.output import rows, talk
+from client.session import Session, signed_in
 from client.waiting import DAY, NoWait, Seconds, made
 
 app = typer.Typer(no_args_is_help=True, help="Datasets.")
@@ -21,41 +21,39 @@ WORDS = ("number", "status", "format", "row_count", "splits", "sha256")
 
 
 @app.command("list")
-def listing(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def listing(session: Session) -> None:
     """Datasets."""
-    with explained():
-        found = list(connect(url, token).pages("/datasets"))
-        data(found, as_json=as_json, table=rows(found, "address", "vertical", "latest_version"))
+    found = list(session.server.pages("/datasets"))
+    session.show(found, rows(found, "address", "vertical", "latest_version"))
 
 
 @app.command()
+@signed_in
 def push(
+    session: Session,
     address: str,
     file: Rows,
     vertical: Annotated[str, typer.Option(help="of a dataset that is made now")] = UNSAID,
+    *,
     no_wait: NoWait = False,
     timeout: Seconds = DAY,
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Upload a file as the next version of team/dataset, and wait until it is validated.
 
     Makes the dataset where there is none of that name. A large file goes in parts; after a break the same command
     goes on where it was.
     """
-    with explained():
-        address = whole(address)
-        server = connect(url, token)
-        _make_where_missing(server, address, vertical)
-        path = f"/datasets/{address}/versions"
-        version = _sent(server, address, file)
-        if not no_wait:
-            path, words = f"{path}/{version['number']}", f"Validating {address}@{version['number']}"
-            version = made(server, path, version["job"], words, timeout)
-        shown = {"address": f"{address}@{version['number']}", **{word: version[word] for word in WORDS}}
-        data(version if as_json else shown, as_json=as_json)
+    address = whole(address)
+    server = session.server
+    _make_where_missing(server, address, vertical)
+    path = f"/datasets/{address}/versions"
+    version = _sent(server, address, file)
+    if not no_wait:
+        path, words = f"{path}/{version['number']}", f"Validating {address}@{version['number']}"
+        version = made(server, path, version["job"], words, timeout)
+    shown = {"address": f"{address}@{version['number']}", **{word: version[word] for word in WORDS}}
+    session.show(version, brief=shown)
 
 
 def _sent(server: Client, address: str, file: Path) -> dict[str, Any]:

@@ -9,9 +9,8 @@ import typer
 import yaml
 
 from client.addresses import whole
-from client.api import Client
-from client.output import Exit, data, explained, rows, stop
-from client.session import Json, Token, Url, connect
+from client.output import Exit, rows, stop
+from client.session import Session, signed_in
 from client.waiting import DAY, OUTCOMES, Seconds, followed
 
 app = typer.Typer(no_args_is_help=True, help="Training jobs.")
@@ -21,79 +20,74 @@ File = Annotated[
 
 
 @app.command()
+@signed_in
 def submit(
+    session: Session,
     adapter: Annotated[str | None, typer.Argument(metavar="TEAM/ADAPTER")] = None,
     dataset: Annotated[str | None, typer.Option(help="team/dataset@2")] = None,
     preset: Annotated[str | None, typer.Option(help="default, quick, small, thorough or qlora")] = None,
+    *,
     rank: Annotated[int | None, typer.Option()] = None,
     steps: Annotated[int | None, typer.Option()] = None,
-    *,
     promote_to: Annotated[str | None, typer.Option(help="alias that moves when it is done")] = None,
     file: File = None,
     wait: Annotated[bool, typer.Option("--wait", help="watch it, and exit with its status")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what it would take")] = False,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Queue a training job: TEAM/ADAPTER with --dataset, or a file. What a flag says wins over the file."""
-    with explained():
-        recipe = {"preset": preset, "rank": rank, "steps": steps}
-        asked = {"adapter": adapter and whole(adapter), "dataset": dataset, "promote_to": promote_to}
-        body = _job(_read(file) if file is not None else {}, asked, recipe)
-        server = connect(url, token)
-        if dry_run:
-            data(server.post("/training-jobs", body, params={"dry_run": "true"}), as_json=as_json)
-            return
-        job = server.post("/training-jobs", body)
-        if not wait:
-            data(job if as_json else {"id": job["id"], "state": job["state"]}, as_json=as_json)
-            return
-        _watch(server, job["id"], DAY, as_json=as_json, exit_status=True)
+    recipe = {"preset": preset, "rank": rank, "steps": steps}
+    asked = {"adapter": adapter and whole(adapter), "dataset": dataset, "promote_to": promote_to}
+    body = _job(_read(file) if file is not None else {}, asked, recipe)
+    server = session.server
+    if dry_run:
+        session.show(server.post("/training-jobs", body, params={"dry_run": "true"}))
+        return
+    job = server.post("/training-jobs", body)
+    if not wait:
+        session.show(job, brief={"id": job["id"], "state": job["state"]})
+        return
+    _watch(session, job["id"], DAY, exit_status=True)
 
 
 @app.command()
+@signed_in
 def watch(
+    session: Session,
     job: str,
     exit_status: Annotated[bool, typer.Option("--exit-status", help="exit 3, 5 or 7 unless it succeeded")] = False,
     timeout: Seconds = DAY,
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Follow a job to its end. Ctrl-C detaches."""
-    with explained():
-        _watch(connect(url, token), job, timeout, as_json=as_json, exit_status=exit_status)
+    _watch(session, job, timeout, exit_status=exit_status)
 
 
 @app.command()
-def gate(job: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def gate(session: Session, job: str) -> None:
     """The verdict of a job's gate, rule by rule; exit 7 where it is not met."""
-    with explained():
-        found = connect(url, token).get(f"/training-jobs/{job}")
-        verdict = found["gate_result"]
-        if verdict is None:
-            stop(_status(found) or Exit.ERROR, f"job {job} is {found['state']} and has no verdict")
-        columns = ("metric", "op", "relative_to", "value", "left", "right", "passed", "reason")
-        data(verdict, as_json=as_json, table=rows(verdict["rules"], *columns))
-        if not verdict["passed"]:
-            stop(Exit.GATE_NOT_MET)
+    found = session.server.get(f"/training-jobs/{job}")
+    verdict = found["gate_result"]
+    if verdict is None:
+        stop(_status(found) or Exit.ERROR, f"job {job} is {found['state']} and has no verdict")
+    columns = ("metric", "op", "relative_to", "value", "left", "right", "passed", "reason")
+    session.show(verdict, rows(verdict["rules"], *columns))
+    if not verdict["passed"]:
+        stop(Exit.GATE_NOT_MET)
 
 
 @app.command("list")
-def listing(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def listing(session: Session) -> None:
     """The last training jobs."""
-    with explained():
-        found = connect(url, token).get("/training-jobs")["results"]
-        data(found, as_json=as_json, table=rows(found, "id", "state", "adapter", "dataset", "created_at"))
+    found = session.server.get("/training-jobs")["results"]
+    session.show(found, rows(found, "id", "state", "adapter", "dataset", "created_at"))
 
 
 @app.command()
-def cancel(job: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def cancel(session: Session, job: str) -> None:
     """Ask for the end of a job."""
-    with explained():
-        data(connect(url, token).post(f"/training-jobs/{job}/cancel"), as_json=as_json)
+    session.show(session.server.post(f"/training-jobs/{job}/cancel"))
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -126,10 +120,10 @@ def _said(words: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in words.items() if value is not None}
 
 
-def _watch(server: Client, job_id: str, timeout: float, *, as_json: bool, exit_status: bool) -> None:
-    job = followed(server, f"/training-jobs/{job_id}", f"Watching job {job_id}", timeout)
+def _watch(session: Session, job_id: str, timeout: float, *, exit_status: bool) -> None:
+    job = followed(session.server, f"/training-jobs/{job_id}", f"Watching job {job_id}", timeout)
     shown = {name: job[name] for name in ("id", "state", "result", "gate_result", "error", "cost")}
-    data(job if as_json else shown, as_json=as_json)
+    session.show(job, brief=shown)
     if exit_status and (code := _status(job)):
         stop(code)
 

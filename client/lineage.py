@@ -7,26 +7,26 @@ from typing import Annotated, Any
 import typer
 
 from client.api import Client
-from client.output import data, explained, rows, talk
-from client.session import Json, Token, Url, connect
+from client.output import rows, talk
+from client.session import Session, signed_in
 
 app = typer.Typer(no_args_is_help=True, help="What came of what, and what is stale.")
 
 
 @app.command()
-def stale(base_model: str | None = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def stale(session: Session, base_model: str | None = None) -> None:
     """What needs a retrain, why, and which clients are hit."""
-    with explained():
-        found = list(connect(url, token).pages("/staleness", base_model=base_model))
-        lines = [
-            {
-                "adapter": f"{row['adapter']}@{row['version']}",
-                "reasons": ", ".join(_words(reason) for reason in row["reasons"]),
-                "clients": ", ".join(row["clients"]) or "none",
-            }
-            for row in found
-        ]
-        data(found, as_json=as_json, table=rows(lines, "adapter", "reasons", "clients"))
+    found = list(session.server.pages("/staleness", base_model=base_model))
+    lines = [
+        {
+            "adapter": f"{row['adapter']}@{row['version']}",
+            "reasons": ", ".join(_words(reason) for reason in row["reasons"]),
+            "clients": ", ".join(row["clients"]) or "none",
+        }
+        for row in found
+    ]
+    session.show(found, rows(lines, "adapter", "reasons", "clients"))
 
 
 def _words(reason: dict[str, Any]) -> str:
@@ -34,30 +34,27 @@ def _words(reason: dict[str, Any]) -> str:
     return f"{reason['reason']}{change} {reason['from']} -> {reason['to']}"
 
 
+@signed_in
 def retrain(
+    session: Session,
     base_model: Annotated[
         str | None, typer.Option("--base", help="only this base model (default: each that something is stale on)")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what it would take")] = False,
     stale_only: Annotated[bool, typer.Option("--stale", help="what is stale (the only choice so far)")] = True,
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """Start a campaign over what is stale: one for each base model."""
     del stale_only
-    with explained():
-        server = connect(url, token)
-        bases = [base_model] if base_model else _stale_bases(server)
-        if not bases:
-            talk.print("Nothing is stale.", markup=False)
-        found = [_plan(server, base) if dry_run else _start(server, base) for base in bases]
-        if as_json:
-            data(found[0] if base_model else found, as_json=True)
-            return
-        for one in found:
-            data(one, as_json=False)
+    server = session.server
+    bases = [base_model] if base_model else _stale_bases(server)
+    if not bases:
+        talk.print("Nothing is stale.", markup=False)
+    found = [_plan(server, base) if dry_run else _start(server, base) for base in bases]
+    if session.as_json:
+        session.show(found[0] if base_model else found)
+        return
+    for one in found:
+        session.show(one)
 
 
 def _stale_bases(server: Client) -> list[str]:

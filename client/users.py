@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import typer
 
-from client.output import data, explained, rows, talk
-from client.session import Json, Token, Url, connect
+from client.output import rows
+from client.session import Session, signed_in
 
 app = typer.Typer(no_args_is_help=True, help="Accounts, for administrators.")
 Email = Annotated[str, typer.Argument(metavar="E-MAIL")]
@@ -19,48 +19,43 @@ def _path(email: str) -> str:
 
 
 @app.command("list")
-def listing(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def listing(
+    session: Session, q: Annotated[str | None, typer.Option("-q", help="text in the address")] = None
+) -> None:
     """Who has an account."""
-    with explained():
-        found = list(connect(url, token).pages("/users"))
-        data(found, as_json=as_json, table=rows(found, "user", "active", "administrator", "last_sign_in"))
+    found = list(session.server.pages("/users", q=q))
+    session.show(found, rows(found, "user", "active", "administrator", "last_sign_in"))
 
 
 @app.command()
+@signed_in
 def create(
+    session: Session,
     email: Email,
     administrator: Annotated[bool, typer.Option("--administrator", help="runs the installation")] = False,
-    *,
-    url: Url = None,
-    token: Token = None,
-    as_json: Json = False,
 ) -> None:
     """A new account: its first password is the only thing on stdout, and shown once."""
-    with explained():
-        made = connect(url, token).post("/users", {"user": email, "administrator": administrator})
-        if as_json:
-            data(made, as_json=True)
-        else:
-            talk.print(f"The password of {made['user']}; it is not shown again.", markup=False)
-            typer.echo(made["password"])
+    made = session.server.post("/users", {"user": email, "administrator": administrator})
+    session.show_once(made, made["password"], f"The password of {made['user']}; it is not shown again.")
 
 
 @app.command()
-def close(email: Email, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def close(session: Session, email: Email) -> None:
     """End what somebody can do here: sessions and tokens are refused at once."""
-    with explained():
-        data(connect(url, token).patch(_path(email), {"active": False}), as_json=as_json)
+    session.show(session.server.patch(_path(email), {"active": False}))
 
 
 @app.command()
-def reopen(email: Email, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def reopen(session: Session, email: Email) -> None:
     """Let somebody in again."""
-    with explained():
-        data(connect(url, token).patch(_path(email), {"active": True}), as_json=as_json)
+    session.show(session.server.patch(_path(email), {"active": True}))
 
 
 @app.command("sign-out")
-def sign_out(email: Email, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+@signed_in
+def sign_out(session: Session, email: Email) -> None:
     """End somebody's sessions; tokens hold on."""
-    with explained():
-        data(connect(url, token).post(f"{_path(email)}/sign-out", {}), as_json=as_json)
+    session.show(session.server.post(f"{_path(email)}/sign-out", {}))

@@ -179,7 +179,8 @@ def test_it_makes_closes_and_reopens_an_account(plethora, stamp):
     assert (made.returncode, len(made.stdout.strip())) == (0, 24), made.stderr
     for act, active in (("close", False), ("reopen", True), ("sign-out", True)):
         assert json.loads(plethora("user", act, email, "--json").stdout)["active"] is active
-    assert email in plethora("user", "list").stdout
+    assert email in plethora("user", "list", "-q", stamp).stdout
+    assert email not in plethora("user", "list", "-q", "nobody").stdout
     assert plethora("user", "close", "nobody@example.org").returncode == 1
 
 
