@@ -138,6 +138,7 @@ PARTS: list[Callable[[], object]] = [
     Hourly(deliveries.forget),
     Hourly(webhooks.reseal),
     Hourly(accounts.reseal),
+    Hourly(accounts.forget_sessions),
     Hourly(forget_scratch),
     Hourly(destroy),
     Hourly(upkeep.start_due),

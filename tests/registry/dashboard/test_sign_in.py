@@ -15,6 +15,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from registry.access import SYSTEM
 from registry.errors import Conflict, Forbidden
@@ -310,6 +311,14 @@ def test_signing_somebody_out_reads_no_session(
         patched.setattr(SessionBase, "decode", lambda *_: pytest.fail("a session was read"))
         assert accounts.sign_out(by=world.by("admin"), user=alice) == 1
     assert (inside(client), inside(bob)) == (False, True)
+
+
+def test_sessions_that_are_over_are_deleted_and_no_others(alice: User) -> None:
+    one, other = Client(), Client()
+    for client in (one, other):
+        sign_in(client)
+    Session.objects.filter(pk=one.cookies["sessionid"].value).update(expire_date=timezone.now())
+    assert (accounts.forget_sessions(), inside(one), inside(other)) == (1, False, True)
 
 
 def test_a_closed_accounts_sessions_and_tokens_end_at_once(alice: User, world: World, api: Any) -> None:
