@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.access import Act
-from registry.dashboard import charts
+from registry.dashboard import charts, merged
 from registry.dashboard.aliases import guards
 from registry.dashboard.callers import PER_PAGE, act, caller, page, paged
 from registry.errors import Invalid, NotFound
@@ -86,6 +86,7 @@ def version(request: HttpRequest, team: str, name: str, number: int) -> HttpResp
         "clients": staleness.clients_of([row]).get(row.pk, []),
         "matters": staleness.that_matter().filter(pk=row.pk).exists(),
         "downloadable": row.status in selectors.DOWNLOADABLE,
+        **merged.panel(by, row),
     }
     return render(request, "adapters/version.html", context)
 

@@ -35,6 +35,7 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
         here = request.path == url or (url != "/" and request.path.startswith(f"{url}/"))
         return Room(label, icon, url, count, warn, here)
 
+    administration = [room("Accounts", "user-cog", "users"), room("Storage", "hard-drive", "storage")]
     return {
         "frozen": freezes.shown(by),
         "nav": {
@@ -55,7 +56,7 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
                 room("Serving", "server", "serving"),
                 room("Audit log", "scroll-text", "audit"),
                 room("Settings", "settings", "settings"),
-                *([room("Accounts", "user-cog", "users")] if administers(by) else []),
+                *(administration if administers(by) else []),
             ],
         },
     }

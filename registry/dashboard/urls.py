@@ -15,10 +15,12 @@ from registry.dashboard import (
     issuers,
     jobs,
     lineage,
+    merged,
     overview,
     serving,
     sessions,
     settings,
+    storage,
     tokens,
     users,
     webhooks,
@@ -30,6 +32,7 @@ urlpatterns = [
         overview,
         adapters,
         aliases,
+        merged,
         jobs,
         lineage,
         clients,
@@ -45,6 +48,7 @@ urlpatterns = [
         webhooks,
         issuers,
         users,
+        storage,
         audit,
     )
     for url in noun.urlpatterns

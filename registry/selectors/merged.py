@@ -13,9 +13,13 @@ def one(by: Caller, act: Act, team: str, name: str, ref: str) -> MergedModel:
     return of(adapters.version(by, act, team, name, ref))
 
 
-def of(version: AdapterVersion) -> MergedModel:
+def found(version: AdapterVersion) -> MergedModel | None:
     rows = MergedModel.objects.select_related("job", "manifest", "version__base_version__base_model")
-    merged = rows.select_related("version__adapter__team").filter(version=version).first()
+    return rows.select_related("version__adapter__team").filter(version=version).first()
+
+
+def of(version: AdapterVersion) -> MergedModel:
+    merged = found(version)
     if merged is None:
         text = f"{version.address} is not merged; POST .../{version.number}/merge makes a whole model of it."
         raise NotFound(text, code="not_merged")

@@ -27,7 +27,7 @@ PAGES = (
     "/datasets/atelier/two-versions?version=2&against=1", "/campaigns", "/campaigns/{campaign}",
     "/settings/atelier", "/settings/atelier/tokens", "/settings/atelier/webhooks",
     "/settings/atelier/webhooks/{webhook}", "/settings/atelier/issuers", "/settings/atelier/health",
-    "/users", "/bulk-moves", "/freezes", "/serving", "/audit", "/audit?who=atelier/marlow-stores",
+    "/users", "/storage", "/bulk-moves", "/freezes", "/serving", "/audit", "/audit?who=atelier/marlow-stores",
 )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ PAGES: dict[str, Asks] = {
     f"{ADAPTER}/compare": get({"left": f"{THEIRS}@1", "right": "1"}, left="1", right="2", all="1"),
     f"{ADAPTER}/promote": post({"version": "2", "alias": "newest", "reason": "r"}),
     f"{ADAPTER}/{{number}}": GET,
+    f"{ADAPTER}/{{number}}/merge": post(),
+    f"{ADAPTER}/{{number}}/merged/drop": post(told=409),
     f"{ADAPTER}/aliases/{{alias}}/protect": post({"approvals_required": "1", "gate": "loss <= production"}),
     f"{ADAPTER}/aliases/{{alias}}/approve": post({"version": "2", "reason": "r"}, told=409),
     f"{ADAPTER}/aliases/{{alias}}/approvals/{{pk}}/withdraw": post(),
@@ -90,6 +92,9 @@ SETTINGS: dict[str, Asks] = {
     "/settings/{team}/webhooks/{pk}/replay": post(DELIVERY),
 }
 PAGES |= SETTINGS | {
+    "/storage": {"get": Ask(told=403)},
+    "/storage/sweep": post(told=403),
+    "/storage/scrub": post(told=403),
     "/users": {"get": Ask(told=403)},
     "/users/create": post({"user": "new@example.org"}, told=403),
     "/users/switch": post({"user": VIEWER, "active": "1"}, told=403),
