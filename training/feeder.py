@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection
 
 from registry.services import (
     accounts,
@@ -39,11 +39,13 @@ from training import cache, forked, runner, tasks
 
 log = logging.getLogger(__name__)
 PAUSE = 1.0
+LEAVING = 3.0  # seconds for the round that goes on
 HOUR = 3600.0
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 MOST_SENT = 100
 _stop = threading.Event()
 _slots = 1
+_thread: threading.Thread | None = None
 
 
 def feed() -> None:
@@ -156,10 +158,11 @@ def _loop() -> None:
 @worker_ready.connect
 def start(sender: Any, **_: object) -> None:
     """Celery says that the worker takes messages."""
-    global _slots  # noqa: PLW0603 - one worker in a process, and it says so once
+    global _slots, _thread  # noqa: PLW0603 - one worker in a process, and it says so once
     _slots = int(sender.controller.concurrency)
     forked.warm()
-    threading.Thread(target=_loop, daemon=True, name="feeder").start()
+    _thread = threading.Thread(target=_loop, daemon=True, name="feeder")
+    _thread.start()
 
 
 @worker_shutting_down.connect
@@ -167,3 +170,15 @@ def stop(**_: object) -> None:
     """Attempts stop where a checkpoint lets them go on, and their jobs go back to the queue."""
     _stop.set()
     runner.shutdown.set()
+
+
+@worker_shutdown.connect
+def leave(**_: object) -> None:
+    """The attempts have stopped: who ends as it was asked to is not reported as missing for a day."""
+    _stop.set()
+    if _thread is not None:
+        _thread.join(LEAVING)  # or its last round would say that the worker lives
+    try:
+        workers.leave(name=WORKER)
+    except DatabaseError:
+        log.warning("the database is away: this worker will be missed")

@@ -17,3 +17,8 @@ def tick(*, name: str, devices: Sequence[str]) -> None:
     """`devices` are the accelerators it may use; none means the CPU."""
     facts = {"devices": list(devices), "memory": psutil.virtual_memory().total, "last_tick": Now()}
     Worker.objects.update_or_create(name=name, defaults=facts)
+
+
+def leave(*, name: str) -> None:
+    """It ended as it was asked to: nobody has to miss it. A killed one stays, and is missed."""
+    Worker.objects.filter(name=name).delete()

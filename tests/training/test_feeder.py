@@ -7,7 +7,8 @@ from datetime import timedelta
 from django.utils import timezone
 
 from registry.access import SYSTEM
-from registry.models import AuditSeal, Client, Receipt, UsageHour
+from registry.models import AuditSeal, Client, Receipt, UsageHour, Worker
+from registry.selectors import overview
 from registry.selectors.anchors import anchored
 from registry.services import destruction, version_states
 from tests.make import make_dataset_version, make_version
@@ -45,3 +46,11 @@ def test_it_anchors_how_far_the_record_goes(world, store):
     feeder.audit.seal()
     next(part for part in feeder.PARTS if getattr(part, "act", None) is feeder.anchors.anchor)()
     assert list(anchored()) == [AuditSeal.objects.count()]
+
+
+def test_a_worker_that_ends_as_asked_is_not_missed(world):
+    feeder.tick()
+    Worker.objects.update(last_tick=timezone.now() - timedelta(minutes=5))
+    assert overview.away() == [f"worker {feeder.WORKER}"]
+    feeder.leave()
+    assert overview.away() == []
