@@ -148,7 +148,7 @@ class OneAlias(View):
         moved = services.move(by=self.by, adapter=adapter, name=alias, version=version, seen=seen, **data)
         if isinstance(moved, Promotion):
             return self.one({"promotion": PromotionOut(moved).data}, 202)
-        return self.one(_words(adapter, alias)())
+        return self.one(AliasOut(moved).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, team: str, name: str, alias: str) -> Response:

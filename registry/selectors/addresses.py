@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from django.db.models import QuerySet
+
 from registry.access import Act, Caller, fetch
 from registry.choices import DatasetStatus, VersionStatus
 from registry.errors import Invalid, NotFound, RegistryError
@@ -102,9 +104,7 @@ def adapter_version(by: Caller, act: Act, text: str, *, param: str | None = None
 
 def version_of(row: Adapter, number: int | None = None, alias: str | None = None) -> AdapterVersion:
     """The version that a number or alias names, or the adapter's current one."""
-    versions = AdapterVersion.objects.select_related("adapter__team", "base_version__base_model").filter(
-        adapter=row
-    )
+    versions = _versions(row)
     if number is not None:
         found = versions.filter(number=number).first()
     elif alias is not None:
@@ -121,12 +121,15 @@ def version_of(row: Adapter, number: int | None = None, alias: str | None = None
 
 def current_version(row: Adapter) -> AdapterVersion | None:
     """`production`, or the highest ready version where that alias is not set."""
-    versions = AdapterVersion.objects.select_related("adapter__team", "base_version__base_model").filter(
-        adapter=row
-    )
+    versions = _versions(row)
     production = Alias.objects.filter(adapter=row, name="production", deleted_at__isnull=True)
     aliased = versions.filter(aliases__in=production).first()
     return aliased or versions.filter(status=VersionStatus.READY).order_by("-number").first()
+
+
+def _versions(row: Adapter) -> QuerySet[AdapterVersion]:
+    """With their base, and `row` itself as their adapter, which is not read once more."""
+    return row.versions.select_related("base_version__base_model")
 
 
 @_naming
@@ -181,8 +184,7 @@ def base_version(text: str, *, param: str | None = None) -> BaseVersion:
 @_naming
 def base_version_of(row: BaseModel, number: int, *, param: str | None = None) -> BaseVersion:  # noqa: ARG001
     """Without its table of modules, which loads when it is asked for."""
-    versions = BaseVersion.objects.select_related("base_model").defer("module_table")
-    found = versions.filter(base_model=row, number=number).first()
+    found = row.versions.defer("module_table").filter(number=number).first()
     if found is None:
         raise NotFound(f"No such base version: {row.name}@{number}.")
     return found

@@ -15,13 +15,26 @@ def listing(adapter: Adapter) -> QuerySet[Alias]:
 
 
 def find(adapter: Adapter, name: str) -> Alias | None:
-    return listing(adapter).filter(name=name).first()
+    return _of(adapter, adapter.aliases.filter(name=name, deleted_at__isnull=True))
+
+
+def held(adapter: Adapter, pk: int) -> Alias | None:
+    """The one whose row the caller has locked."""
+    return _of(adapter, adapter.aliases.filter(pk=pk))
 
 
 def one(adapter: Adapter, name: str) -> Alias:
     row = find(adapter, name)
     if row is None:
         raise NotFound(f"{adapter.address} has no alias '{name}'.")
+    return row
+
+
+def _of(adapter: Adapter, rows: QuerySet[Alias]) -> Alias | None:
+    """The only one of `rows`, whose adapter and team the caller has read already."""
+    row = rows.select_related("version").first()
+    if row is not None:
+        row.version.adapter = adapter
     return row
 
 

@@ -19,6 +19,7 @@ from registry.access import Act, Caller, require
 from registry.choices import SERVABLE_BASE_STATES, PromotionState, VersionStatus
 from registry.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, BaseVersion, Promotion
+from registry.selectors import aliases as selectors
 from registry.selectors import engines, use
 from registry.services import audit, freezes, gates, protection
 
@@ -70,12 +71,14 @@ def lock_servable(versions: Iterable[AdapterVersion], adapter: Adapter) -> dict[
 
     Raises what is wrong with one. Who locks an alias too does so before: alias, versions, bases.
     """
-    rows = AdapterVersion.objects.select_for_update(of=("self",), no_key=True).select_related("adapter__team")
+    rows = AdapterVersion.objects.select_for_update(no_key=True)
     held = {row.pk: row for row in rows.filter(pk__in=[v.pk for v in versions]).order_by("pk")}
     bases = BaseVersion.objects.select_for_update(of=("self",), no_key=True).select_related("base_model")
     ids = {row.base_version_id for row in held.values()}
     current = {base.pk: base for base in bases.defer("module_table").filter(pk__in=ids).order_by("pk")}
     for row in held.values():
+        if row.adapter_id == adapter.pk:
+            row.adapter = adapter
         row.base_version = current[row.base_version_id]
         check_servable(row, adapter)
     return held
@@ -105,9 +108,10 @@ def flip(*, by: Caller, alias: Alias, version: AdapterVersion, reason: str, forc
     claimed = Alias.objects.filter(pk=alias.pk, version=before, deleted_at__isnull=True).update(version=version)
     if claimed != 1:
         raise Conflict(f"{alias.name} was moved by somebody else; read it again.", code="moved")
-    open_row = AliasHistory.objects.get(alias=alias, valid_to__isnull=True)
-    now = max(now, open_row.valid_from)
-    AliasHistory.objects.filter(pk=open_row.pk).update(valid_to=now)
+    open_row = AliasHistory.objects.filter(alias=alias, valid_to__isnull=True)
+    if not open_row.filter(valid_from__lte=now).update(valid_to=now):  # another machine's clock is ahead of ours
+        now = open_row.get().valid_from
+        open_row.update(valid_to=now)
     _open_history(by, alias, version, now, reason)
     alias.version = version
     audit.record(
@@ -181,13 +185,18 @@ def object_of(alias: Alias) -> str:
 def _living(adapter: Adapter, name: str) -> Alias | None:
     # Locked alone, then read: where the version changed while we waited for the lock, PostgreSQL joins the new row
     # with the old version, and finds none.
-    return lock(Alias.objects.filter(adapter=adapter, name=name))
+    locked = _lock(Alias.objects.filter(adapter=adapter, name=name))
+    return None if locked is None else selectors.held(adapter, locked)
 
 
 def lock(rows: QuerySet[Alias]) -> Alias | None:
     """The living one of `rows` as it is now; nobody moves or deletes it until the transaction ends."""
-    locked = rows.filter(deleted_at__isnull=True).select_for_update().values_list("pk", flat=True).first()
+    locked = _lock(rows)
     return None if locked is None else Alias.objects.select_related("version", "adapter__team").get(pk=locked)
+
+
+def _lock(rows: QuerySet[Alias]) -> int | None:
+    return rows.filter(deleted_at__isnull=True).select_for_update().values_list("pk", flat=True).first()
 
 
 def _create(by: Caller, adapter: Adapter, name: str, version: AdapterVersion, reason: str) -> Alias:

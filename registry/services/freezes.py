@@ -66,7 +66,7 @@ def object_of(freeze: Freeze) -> str:
 
 def holding(team: Team) -> Freeze | None:
     """What keeps the team's aliases where they are: the installation's before its own, the longest of each."""
-    rows = Freeze.objects.select_related("team").at(timezone.now()).filter(Q(team=team) | Q(team__isnull=True))
+    rows = Freeze.objects.at(timezone.now()).filter(Q(team=team) | Q(team__isnull=True))
     return min(rows.order_by("-until"), key=lambda row: row.team_id is not None, default=None)
 
 
@@ -75,7 +75,7 @@ def check(team: Team) -> None:
     row = holding(team)
     if row is None:
         return
-    who = f"team {team.slug}" if row.team else "this installation"
+    who = f"team {team.slug}" if row.team_id else "this installation"
     until = row.until.isoformat(timespec="minutes")
     text = f"{row.actor} froze {who} until {until}: {row.reason}. Ask for it to be lifted, or wait."
     details = {
@@ -87,6 +87,6 @@ def check(team: Team) -> None:
 def may_pass(by: Caller, team: Team) -> bool:
     """Whether `by` may move an alias back in an emergency."""
     row = holding(team)
-    if row is not None and row.team is None:
+    if row is not None and row.team_id is None:
         return administers(by)
     return standing(by, team) == Role.OWNER
