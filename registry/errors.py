@@ -92,7 +92,7 @@ class Invalid(RegistryError):
     status, code, title = 422, "invalid", "Validation failed"
 
     @classmethod
-    def at(cls, param: str, code: str, message: str) -> Invalid:
+    def at(cls, param: str | None, code: str, message: str) -> Invalid:
         """One thing is wrong, and its own `code` says what."""
         return cls(message, param=param, errors=[fault(param, code, message)])
 

@@ -46,7 +46,7 @@ def parse(text: str, *, param: str | None = None) -> Address:
     found = FORM.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         message = f"{str(text)[:100]!r} is no address; write team/name, team/name@3 or base@4."
-        raise Invalid(message, param=param, errors=[{"param": param, "code": "bad_address", "message": message}])
+        raise Invalid.at(param, "bad_address", message)
     ref = found["ref"]
     if ref is not None and ref.isdigit():
         return Address(found["team"], found["name"], number=min(int(ref), LARGEST))
@@ -72,7 +72,7 @@ def _of_team(text: str, param: str | None) -> Address:
     address = parse(text, param=param)
     if address.team is None:
         message = f"{text!r} lacks its team; write team/{address.name}."
-        raise Invalid(message, param=param, errors=[{"param": param, "code": "bad_address", "message": message}])
+        raise Invalid.at(param, "bad_address", message)
     return address
 
 
@@ -81,7 +81,7 @@ def whole(text: str, param: str | None) -> Address:
     address = _of_team(text, param)
     if address.number is not None or address.alias is not None:
         message = f"{text!r} names a version; write {address.team}/{address.name} here."
-        raise Invalid(message, param=param, errors=[{"param": param, "code": "bad_address", "message": message}])
+        raise Invalid.at(param, "bad_address", message)
     return address
 
 

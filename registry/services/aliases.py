@@ -63,7 +63,7 @@ def check_name(name: str, *, param: str = "alias") -> None:
     """Raises Invalid for digits alone: in an address they are a version's number."""
     if name.isdigit():
         text = f"{param}: an alias needs a letter; {name} would be taken for a version's number."
-        raise Invalid(text, param=param, errors=[{"param": param, "code": "invalid", "message": text}])
+        raise Invalid.at(param, "invalid", text)
 
 
 def lock_servable(versions: Iterable[AdapterVersion], adapter: Adapter) -> dict[int, AdapterVersion]:

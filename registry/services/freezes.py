@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from registry.access import Act, Caller, administers, require, require_administrator, standing
 from registry.choices import Role
-from registry.errors import Conflict, Invalid
+from registry.errors import Conflict, Invalid, fault
 from registry.models import Freeze, Team
 from registry.services import audit
 
@@ -25,9 +25,9 @@ def freeze(*, by: Caller, team: Team | None, reason: str, until: datetime) -> Fr
     _require(by, team)
     wrong = []
     if not reason.strip():
-        wrong.append({"param": "reason", "code": "required", "message": "reason: say why nothing may move."})
+        wrong.append(fault("reason", "required", "reason: say why nothing may move."))
     if until <= timezone.now():
-        wrong.append({"param": "until", "code": "in_the_past", "message": "until must lie in the future."})
+        wrong.append(fault("until", "in_the_past", "until must lie in the future."))
     if wrong:
         raise Invalid(wrong[0]["message"], param=wrong[0]["param"], errors=wrong)
     with transaction.atomic():
