@@ -46,7 +46,8 @@ def page(view: View) -> View:
         except Forbidden as error:
             raise PermissionDenied(error.message) from error
         except RegistryError as error:
-            return render(request, "refused.html", {"error": error}, status=error.status)
+            back = _back(request, "") if request.method == "POST" else ""
+            return render(request, "refused.html", {"error": error, "back": back}, status=error.status)
 
     return _signed_in(answer)
 

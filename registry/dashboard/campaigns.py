@@ -11,7 +11,7 @@ from django.urls import path, reverse
 from registry.access import Act
 from registry.choices import CampaignState, ItemState
 from registry.dashboard.callers import act, caller, page, paged
-from registry.errors import Invalid
+from registry.errors import Conflict, Invalid
 from registry.selectors import base_models, drafts, overview, rights, staleness
 from registry.selectors import campaigns as selectors
 from registry.services import campaign_plans
@@ -112,8 +112,21 @@ def do(request: HttpRequest, pk: int) -> str:
     word = request.POST.get("act", "")
     if word not in ACTS:
         raise Invalid(f"{word[:20]!r} is nothing that a campaign does.", param="act")
-    ACTS[word](by=by, campaign=services.get(by, Act.PUBLISH, pk))
-    return WORDS[word]
+    campaign = services.get(by, Act.PUBLISH, pk)
+    ACTS[word](by=by, campaign=campaign)
+    return _promoted(campaign) if word == "promote" else WORDS[word]
+
+
+def _promoted(campaign: Campaign) -> str:
+    """What was held back, by an alias's protection for one, stays passed and says why."""
+    items = list(selectors.items(campaign))
+    held = [item for item in items if item.state == ItemState.PASSED]
+    if not held:
+        return WORDS["promote"]
+    why = f"{held[0].adapter.address} was {held[0].reason}"
+    if not any(item.state in (ItemState.PROMOTING, ItemState.PROMOTED) for item in items):
+        raise Conflict(f"Nothing is promoted: {why}")
+    return f"{WORDS['promote']} Held back: {len(held)}. {why}"
 
 
 urlpatterns = [

@@ -43,6 +43,13 @@ def test_it_names_the_promotion_that_waits_and_offers_the_way_back(pages, review
     assert review.state == "rolled_back"
 
 
+def test_it_does_not_say_promoted_of_what_an_approval_holds_back(pages, review, stale, world):
+    aliases.protect(by=world.by("alice"), adapter=stale, name="production", approvals_required=1)
+    answer = pages("alice").post(f"/campaigns/{review.pk}/act", {"act": "promote"}, follow=True)
+    (said,) = [str(message) for message in answer.context["messages"]]
+    assert said.startswith("Nothing is promoted: health/triage was not promoted: production takes 1 approval")
+
+
 def test_a_viewer_is_offered_nothing_and_others_see_nothing(pages, review):
     assert offered(shown(pages, review, "bob")) == ()
     assert shown(pages, review, "charlie").status_code == 404

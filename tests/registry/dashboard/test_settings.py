@@ -243,3 +243,14 @@ def test_what_was_shown_once_leads_to_its_page_when_asked_for_again(pages: Pages
         ("/clients/health/st-olaf/keys", "/clients/health/st-olaf"),
     ):
         assert alice.get(path)["Location"] == page
+
+
+def test_a_form_that_was_refused_leads_back_to_itself(world: World, pages: Pages) -> None:
+    form = f"http://testserver{HOME}/webhooks"
+    answer = pages("alice").post(f"{HOME}/webhooks/create", {"url": "http://a.example"}, HTTP_REFERER=form)
+    assert answer.status_code == 422
+    assert f'href="{form}"' in answer.content.decode()
+    answer = pages("alice").post(
+        f"{HOME}/webhooks/create", {"url": "x"}, HTTP_REFERER="https://elsewhere.example/"
+    )
+    assert "elsewhere" not in answer.content.decode()
