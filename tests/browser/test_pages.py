@@ -119,6 +119,15 @@ def test_it_sends_a_delivery_again(page: Any, site: Site) -> None:
     assert rows.count() == before - 1
 
 
+def test_one_box_chooses_every_client_for_a_bulk_move(page: Any, site: Site) -> None:
+    page.goto(f"{site.url}/clients")
+    boxes = page.locator("input[name=clients]")
+    page.get_by_label("Choose every client").check()
+    assert boxes.count() == page.locator("input[name=clients]:checked").count() > 1
+    page.get_by_label("Choose every client").uncheck()
+    assert page.locator("input[name=clients]:checked").count() == 0
+
+
 def test_an_island_leaves_what_is_unfolded_as_it_is(page: Any, site: Site) -> None:
     page.goto(f"/settings/atelier/webhooks/{site.seed['webhook']}")
     asks = "htmx.trigger('#deliveries', 'htmx:beforeRequest', {requestConfig: {}})"
