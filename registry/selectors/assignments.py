@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import TypeVar
 
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
@@ -35,6 +36,7 @@ ROWS = (
     "slot__client__team",
 )
 
+H = TypeVar("H", Assignment, AliasHistory)
 CHUNK = 5000  # rows in one query: SQLite takes 32,766 parameters
 
 
@@ -66,7 +68,8 @@ def keys(by: Caller, client: Client) -> QuerySet[ClientKey]:
     return ClientKey.objects.filter(client=client, revoked_at__isnull=True)
 
 
-def at_time(rows: QuerySet[Assignment], at: datetime) -> QuerySet[Assignment]:
+def at_time(rows: QuerySet[H], at: datetime) -> QuerySet[H]:
+    """Of a history, what held at that moment."""
     return rows.filter(valid_from__lte=at).filter(Q(valid_to__isnull=True) | Q(valid_to__gt=at))
 
 
@@ -130,15 +133,15 @@ def _named() -> QuerySet[Assignment]:
 
 
 def _resolved(assignments: Sequence[Assignment], moment: datetime) -> list[Resolved]:
-    """What each of the assignments reached, in three queries; one whose alias pointed nowhere is left out."""
+    """What each of the assignments reached, in three queries at most; none for an alias that pointed nowhere."""
     followed = {row.alias_id for row in assignments if row.alias_id is not None}
-    pointed = AliasHistory.objects.filter(alias__in=followed, valid_from__lte=moment)
-    pointed = pointed.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=moment))
-    columns = ("alias", "version", "valid_from", "valid_to", "actor", "reason")
-    histories = {row[0]: Reached(*row[1:]) for row in (pointed.values_list(*columns) if followed else ())}
+    pointed = at_time(_pointed().filter(alias__in=followed), moment) if followed else ()
+    histories = {row.alias_id: row for row in pointed}
     reached = {row.pk: found for row in assignments if (found := _reached(row, histories)) is not None}
-    canaries = {row.canary_version_id for row in assignments if row.canary_version_id}
-    versions = _versions({found.version for found in reached.values()} | canaries)
+    versions = {row.version_id: row.version for row in histories.values()}
+    named = {pk for row in assignments for pk in (row.version_id, row.canary_version_id) if pk}
+    if rest := named - versions.keys():
+        versions |= {row.pk: row for row in _reachable().filter(pk__in=rest)}
     proofs = _proofs([name for row in assignments for name in _objects(row)], moment)
     return [
         Resolved(
@@ -169,29 +172,43 @@ class Reached:
     reason: str
 
 
-def _reached(row: Assignment, histories: Mapping[int, Reached]) -> Reached | None:
+def _reached(row: Assignment, histories: Mapping[int, AliasHistory]) -> Reached | None:
     """The version that the assignment reached, and the interval in which neither history moved."""
     if row.version_id is not None:
         return Reached(row.version_id, row.valid_from, row.valid_to, row.actor, row.reason)
     history = histories.get(row.alias_id or 0)
     if history is None:
         return None
-    ends = [end for end in (row.valid_to, history.until) if end is not None]
+    ends = [end for end in (row.valid_to, history.valid_to) if end is not None]
     until = min(ends) if ends else None
-    if history.since > row.valid_from:
-        return Reached(history.version, history.since, until, history.actor, history.reason)
-    return Reached(history.version, row.valid_from, until, row.actor, row.reason)
+    if history.valid_from > row.valid_from:
+        return Reached(history.version_id, history.valid_from, until, history.actor, history.reason)
+    return Reached(history.version_id, row.valid_from, until, row.actor, row.reason)
 
 
-def _versions(ids: Iterable[int]) -> dict[int, AdapterVersion]:
-    return {row.pk: row for row in _reachable().filter(pk__in=ids)}
+VERSION = (
+    "number",
+    "manifest_id",
+    "adapter__name",
+    "adapter__team__slug",
+    "base_version__number",
+    "base_version__base_model__name",
+)
 
 
 @cache
 def _reachable() -> QuerySet[AdapterVersion]:
-    rows = AdapterVersion.objects.select_related("adapter__team", "base_version__base_model")
-    names = ("number", "manifest_id", "adapter__name", "adapter__team__slug")
-    return rows.only(*names, "base_version__number", "base_version__base_model__name")
+    return AdapterVersion.objects.select_related("adapter__team", "base_version__base_model").only(*VERSION)
+
+
+@cache
+def _pointed() -> QuerySet[AliasHistory]:
+    """With the versions, so that what an alias reached takes no query of its own."""
+    rows = AliasHistory.objects.order_by().select_related(
+        "version__adapter__team", "version__base_version__base_model"
+    )
+    own = ("alias_id", "valid_from", "valid_to", "actor", "reason")
+    return rows.only(*own, *(f"version__{name}" for name in VERSION))
 
 
 def _shares(row: Assignment, version: int, versions: Mapping[int, AdapterVersion]) -> list[Share]:
