@@ -70,7 +70,10 @@ class Labelled(serializers.Serializer[Any]):
 
     def get_fields(self) -> dict[str, Any]:
         # `label` is an attribute of every serializer, so the field can't be declared as one.
-        label = Repeated(child=serializers.RegexField(r"^[^:]{1,63}:.{0,200}$"))
+        text = serializers.RegexField(
+            r"^[^:]{1,63}:.{0,200}$", error_messages={"invalid": "Write key:value, such as tier:gold."}
+        )
+        label = Repeated(child=text)
         return {**super().get_fields(), "label": label}
 
     def validate_label(self, values: list[str]) -> list[tuple[str, str]]:

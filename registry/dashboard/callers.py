@@ -41,12 +41,13 @@ def page(view: View) -> View:
     def answer(request: HttpRequest, **where: Any) -> HttpResponse:
         try:
             return view(request, **where)
-        except NotFound as error:
-            raise Http404(error.message) from error
         except Forbidden as error:
             raise PermissionDenied(error.message) from error
         except RegistryError as error:
-            back = _back(request, "") if request.method == "POST" else ""
+            posted = request.method == "POST"  # what was typed names nothing, and the page itself is there
+            if isinstance(error, NotFound) and not posted:
+                raise Http404(error.message) from error
+            back = _back(request, "") if posted else ""
             return render(request, "refused.html", {"error": error, "back": back}, status=error.status)
 
     return _signed_in(answer)

@@ -33,6 +33,17 @@ def test_it_offers_the_choice_to_those_who_may_assign(pages: Pages, cast: list[C
     assert 'value="health/a"' not in pages("bob").get("/clients").content.decode()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"alias": "nope"}, "no alias"), ({"adapter": "finance/x"}, "No such adapter")]
+)
+def test_it_says_what_of_the_form_names_nothing(
+    pages: Pages, cast: list[Client], wrong: dict[str, str], said: str
+) -> None:
+    answer = pages("alice").post("/bulk-moves/preview", {**CHOSEN, **wrong})
+    assert answer.status_code == 404
+    assert said in answer.content.decode()
+
+
 def test_it_shows_what_would_move(pages: Pages, cast: list[Client]) -> None:
     page = pages("alice").post("/bulk-moves/preview", CHOSEN).content.decode()
     assert "Move 2 slots" in page
