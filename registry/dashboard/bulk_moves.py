@@ -113,7 +113,8 @@ def _made(found: tuple[BulkMove | None, list[Step]]) -> tuple[str, str]:
     bulk, steps = found
     waits = sum(step.outcome == WAITS for step in steps)
     moved = sum(step.outcome == MOVES for step in steps)
-    said = f"{moved} moved." if not waits else f"{moved} moved; {waits} move as soon as an engine is ready."
+    later = f"{waits} move{'s' if waits == 1 else ''} as soon as an engine is ready"
+    said = f"{moved} moved; {later}." if waits else f"{moved} moved."
     return said, reverse("bulk-move", args=[bulk.pk]) if bulk else ""
 
 

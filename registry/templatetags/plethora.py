@@ -21,6 +21,8 @@ DIGEST = re.compile("[0-9a-f]{64}")
 # state -> (the class of its colours, its icon)
 BADGES = {
     "fresh": ("fresh", "circle-check"),
+    "added": ("fresh", "circle-plus"),
+    "removed": ("failed", "circle-minus"),
     "ready": ("fresh", "circle-check"),
     "succeeded": ("fresh", "circle-check"),
     "passed": ("fresh", "circle-check"),
