@@ -67,7 +67,9 @@ def _sent(server: Client, address: str, file: Path) -> dict[str, Any]:
 
 def _make_where_missing(server: Client, address: str, vertical: str) -> None:
     try:
-        server.get(f"/datasets/{address}")
+        there = server.get(f"/datasets/{address}")
+        if vertical not in (UNSAID, there["vertical"]):
+            talk.print(f"{address} is for {there['vertical']}, and stays so.", markup=False)
     except ApiError as error:
         if error.status != 404:
             raise

@@ -76,6 +76,8 @@ def test_it_makes_the_dataset_that_it_pushes_to(plethora, site, rows, stamp):
     pushed = plethora("dataset", "push", f"health/{stamp}", rows, "--vertical", "legal", "--no-wait", "--json")
     assert json.loads(pushed.stdout)["number"] == 1, pushed.stderr
     assert site.api("GET", f"/datasets/health/{stamp}")["vertical"] == "legal"
+    again = plethora("dataset", "push", f"health/{stamp}", rows, "--vertical", "retail", "--no-wait")
+    assert f"health/{stamp} is for legal, and stays so." in again.stderr
 
 
 def test_it_gives_up_waiting_for_a_validation(plethora, rows, stamp):
