@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from client.addresses import numbered
 from client.api import Client
+from client.bulk_moves import moment
 from client.output import rows, talk
 from client.session import Session, signed_in
 
@@ -27,6 +29,24 @@ def stale(session: Session, base_model: str | None = None) -> None:
         for row in found
     ]
     session.show(found, rows(lines, "adapter", "reasons", "clients"))
+
+
+@app.command()
+@signed_in
+def clients(
+    session: Session,
+    address: Annotated[str, typer.Argument(metavar="TEAM/ADAPTER@3|BASE@4|TEAM/DATASET@2")],
+    *,
+    dataset: Annotated[bool, typer.Option("--dataset", help="the address is a dataset's")] = False,
+    since: Annotated[str | None, typer.Option("--from", metavar="DATE", help="who had it then or later")] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="DATE", help="who had it before then")] = None,
+) -> None:
+    """Which clients had an adapter version, any on a base version or trained on a dataset version, and when."""
+    name, number = numbered(address, "team/adapter@3, base@4 or team/dataset@2")
+    kind = "datasets" if dataset else "adapters" if "/" in name else "base-models"
+    span = {"from": since and moment(since), "to": until and moment(until)}
+    found = list(session.server.pages(f"/{kind}/{name}/versions/{number}/clients", **span))
+    session.show(found, rows(found, "client", "slot", "address", "percent", "valid_from", "valid_to"))
 
 
 def _words(reason: dict[str, Any]) -> str:

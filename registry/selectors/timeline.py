@@ -1,4 +1,4 @@
-"""What a client had from when to when: its assignments and the moves of the aliases they follow, joined.
+"""Who had what from when to when: assignments and the moves of the aliases they follow, joined.
 
 One row of `intervals` is an assignment within one stretch of its alias' history:
 
@@ -9,26 +9,85 @@ One row of `intervals` is an assignment within one stretch of its alias' history
 
 from __future__ import annotations
 
-from django.db.models import Case, DateTimeField, F, Q, QuerySet, When
+from datetime import datetime
+
+from django.db.models import Case, DateTimeField, F, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 
-from registry.access import Act, Caller, require
-from registry.models import Assignment, Client
+from registry.access import Act, Caller, require, require_scope, seen_teams, visible
+from registry.models import AdapterVersion, Assignment, Client
 
 MOVE = "alias__history"
 
 
 def intervals(by: Caller, client: Client) -> QuerySet[Assignment]:
+    """All that one client had, as `_stretches` tells it."""
+    require(by, Act.READ, client.team)
+    return _stretches(_named().filter(slot__client=client))
+
+
+def of_versions(
+    by: Caller,
+    versions: QuerySet[AdapterVersion],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> QuerySet[Assignment]:
+    """The caller's clients that had any of the versions in that time, with the `percent` that those answered.
+
+    In a stretch with a canary, requests go two ways: `percent` counts the ways that end at one of the versions.
+    """
+    require_scope(by, Act.READ)
+    return visible(by, _reaching(versions, since, until), team="slot__client__team")
+
+
+def others_of_versions(
+    by: Caller,
+    versions: QuerySet[AdapterVersion],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> int:
+    """How many clients of other teams `of_versions` leaves out."""
+    require_scope(by, Act.READ)
+    rows = _reaching(versions, since, until).exclude(slot__client__team__in=seen_teams(by))
+    return rows.order_by().values("slot__client").distinct().count()
+
+
+def _reaching(
+    versions: QuerySet[AdapterVersion], since: datetime | None, until: datetime | None
+) -> QuerySet[Assignment]:
+    wanted = versions.order_by().values("pk")
+    main = Q(reached__in=wanted)
+    canary = Q(canary_version__in=wanted, canary_percent__gt=0)
+    rows = _stretches(_named().filter(adapter__in=versions.order_by().values("adapter"))).filter(main | canary)
+    if since is not None:
+        rows = rows.filter(Q(until__isnull=True) | Q(until__gt=since))
+    if until is not None:
+        rows = rows.filter(Q(since__lt=until))
+    percent = Case(
+        When(main & canary, then=Value(100)),
+        When(main, then=Value(100) - F("canary_percent")),
+        default=F("canary_percent"),
+        output_field=IntegerField(),
+    )
+    return rows.annotate(percent=percent)
+
+
+def _named() -> QuerySet[Assignment]:
+    return Assignment.objects.select_related("slot__client__team", "alias", "adapter__team", "canary_version")
+
+
+def _stretches(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
     """Each assignment once for each version that it reached, from `since` until `until`.
 
-    `number` and `digest` are those of the version; `by_whom` and `because` those of what began the interval, the
-    assignment or the move of its alias.
+    `reached`, `number` and `digest` are the version's; `by_whom` and `because` those of what began the stretch,
+    the assignment or the move of its alias.
     """
-    require(by, Act.READ, client.team)
-    rows = Assignment.objects.select_related("slot", "alias", "adapter__team", "canary_version")
-    joined = rows.filter(slot__client=client).annotate(
+    joined = rows.annotate(
         move_from=F(f"{MOVE}__valid_from"),
         move_to=F(f"{MOVE}__valid_to"),
+        reached=Coalesce("version_id", f"{MOVE}__version_id"),
         number=Coalesce("version__number", f"{MOVE}__version__number"),
         digest=Coalesce("version__manifest_id", f"{MOVE}__version__manifest_id"),
     )

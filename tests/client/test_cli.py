@@ -121,6 +121,13 @@ def test_it_says_which_adapter_a_client_had(site, plethora):
     assert version["manifest_sha256"] == site.seed["adapters"]["triage"]["digest"]
 
 
+def test_it_says_which_clients_had_a_version(site, plethora):
+    shown = plethora("lineage", "clients", "health/triage@1", "--from", "2026-01-01", "--json")
+    (row,) = json.loads(shown.stdout)
+    assert (row["client"], row["percent"], row["valid_to"]) == ("health/triage-client", 100, None)
+    assert plethora("lineage", "clients", "health/triage").returncode == 2
+
+
 def test_it_refuses_what_is_no_date(plethora):
     assert plethora("audit", "at", "yesterday", "health/triage-client").returncode == 2
 

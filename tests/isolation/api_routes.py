@@ -44,6 +44,7 @@ INSTALLATION: dict[str, Asks] = {
     },
     f"{V1}/base-models/{{base}}/versions/{{number}}": GET,
     f"{V1}/base-models/{{base}}/versions/{{number}}/impact": GET,
+    f"{V1}/base-models/{{base}}/versions/{{number}}/clients": get(*TABLES),
     f"{V1}/base-models/{{base}}/versions/{{number}}/activate": post(told=403),
     f"{V1}/base-models/{{base}}/versions/{{number}}/deprecate": post(told=403),
     f"{V1}/base-models/{{base}}/versions/{{number}}/retire": post(told=403),
@@ -97,6 +98,8 @@ DATA: dict[str, Asks] = {
     f"{DATASET}/versions": {**get({"status": "ready"}), **post(UPLOADED, UPLOADED)},
     f"{DATASET}/versions/{{number}}": GET,
     f"{DATASET}/versions/{{number}}/rows": GET,
+    # What the seed assigns was trained on version 2.
+    f"{DATASET}/versions/{{number}}/clients": {"get": Ask(queries=TABLES, bare=True)},
     f"{DATASET}/versions/{{number}}/archive": post(),
     f"{DATASET}/versions/{{number}}/withdraw": post(),
 }  # fmt: skip
@@ -120,6 +123,7 @@ ADAPTERS: dict[str, Asks] = {
         "get what is known": Ask(headers={"HTTP_IF_NONE_MATCH": '"{their.digest}"'}, inside=False),
     },
     f"{VERSION}/archive.zip": GET,
+    f"{VERSION}/clients": get(*TABLES),
     f"{VERSION}/archive": post(told=409),
     f"{VERSION}/withdraw": post(told=409),
     f"{VERSION}/quarantine": post(),
