@@ -66,7 +66,7 @@ def test_a_token_ends_that_another_process_revoked(site):
 
 
 def signed_in(site, email, password):
-    client = httpx.Client(base_url=web(site))
+    client = httpx.Client(base_url=web(site), timeout=30)  # hashing a password takes long where all are busy
     assert submit(client, "/accounts/login/", login=email, password=password).status_code == 302
     assert inside(client)
     return client
