@@ -2,10 +2,11 @@
 
     python -m benchmarks.registry [--home DIR] [--mlflow-python PYTHON] [--quick] [--without-mlflow] [--only ROW]
 
-Ours (`manage.py web`, on SQLite and on PostgreSQL) and MLflow (two workers, SQLite) hold 2,000 adapters with five
-versions and two aliases each. Every round asks each arm the same, one after the other, so that a busy machine is
-unfair to all alike. Growth compares an installation of 1,000 versions with one of 100,000. What is seeded stays in
-`--home` for the next run. Exits with 1 where a bar is missed; a row counts as slower where its median is.
+Ours (`manage.py web`) and MLflow (two workers) hold 2,000 adapters of five versions and two aliases, on SQLite
+and on PostgreSQL; the bars are those of MLflow on SQLite. Every round asks each arm the same, one after the other,
+so that a busy machine is unfair to all alike. Growth compares installations of 1,000 and of 100,000 versions.
+What is seeded stays in `--home` for the next run. Exits with 1 where a bar is missed; a row counts as slower where
+its median is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from benchmarks import registry_sites as ours
 from benchmarks.registry_load import Arm, Ask, Asking, Measured
 from benchmarks.registry_sites import Size
 
+PEER, PEER_POSTGRES = "MLflow", "MLflow on PostgreSQL"
+RATIOS = ((PEER, "SQLite"), (PEER, "PostgreSQL"), (PEER_POSTGRES, "PostgreSQL"))
 CROWD = 8
 MOST_P95 = 50.0  # ms, under CROWD clients
 MOST_RESOLVE = 3.0  # ms, median of one client
@@ -160,26 +163,35 @@ def main() -> None:
 def compared(plan: Plan, home: Path, options: argparse.Namespace) -> list[str]:
     """Measures and prints row by row, returns what missed its bar."""
     with ExitStack() as stack:
-        arms = [stack.enter_context(ours.site("SQLite", home / "sqlite", plan.size))]
-        if not options.without_postgres:
-            arms += stack.enter_context(_on_postgres(home, {"PostgreSQL": ("compared", plan.size)}))
-        other = None
-        if not options.without_mlflow:
-            program = peer.python(home, options.mlflow_python)
-            other = stack.enter_context(peer.server(home, program, plan.size.adapters))
-        rows = [row for row in rows_of(plan, arms[0], other) if options.only in row.name]
+        arms, others = _arms(stack, plan.size, home, options)
+        rows = [row for row in rows_of(plan, arms[0], others[0] if others else None) if options.only in row.name]
         for arm in arms:
             arm.send(ours.imported(0, plan.size.adapters))  # from now on its files are present
         table: Table = {}
-        print_head([arm.name for arm in (*arms, *([other] if other else []))])
+        print_head([arm.name for arm in (*arms, *others)])
         for row in rows:
             asked = [(arm, row.ours) for arm in arms]
-            if other is not None and row.peer is not None:
-                asked.append((other, row.peer))
+            asked += [(arm, row.peer) for arm in others if row.peer is not None]
             for clients in (1, CROWD):
                 measure(row, asked, plan, clients, table)
                 print_row(row, clients, table)
     return missed_bars(rows, table)
+
+
+def _arms(stack: ExitStack, size: Size, home: Path, options: argparse.Namespace) -> tuple[list[Arm], list[Arm]]:
+    """Ours and the peer's, each on SQLite and on PostgreSQL."""
+    enter = stack.enter_context
+    program = "" if options.without_mlflow else peer.python(home, options.mlflow_python)
+    arms = [enter(ours.site("SQLite", home / "sqlite", size))]
+    others = [enter(peer.server(PEER, home, program, size.adapters))] if program else []
+    if not options.without_postgres:
+        server, pid = enter(ours.postgres(home / "postgres"))
+        url = ours.database(server, "compared")
+        arms.append(enter(ours.site("PostgreSQL", home / "postgres-compared", size, url=url, pids=(pid,))))
+        if program:
+            url = ours.database(server, "mlflow").replace("://", "+psycopg://")
+            others.append(enter(peer.server(PEER_POSTGRES, home, program, size.adapters, url=url, pids=(pid,))))
+    return arms, others
 
 
 def measure(row: Row, asked: Sequence[tuple[Arm, Asking]], plan: Plan, clients: int, table: Table) -> None:
@@ -231,7 +243,7 @@ def _on_postgres(home: Path, wanted: dict[str, tuple[str, Size]]) -> Iterator[li
 
 def print_head(arms: Sequence[str]) -> None:
     heads = [f"{arm}: median / p95 / p99 (CPU) ms" for arm in arms]
-    heads += [f"MLflow / {arm}" for arm in arms if arm != "MLflow"]
+    heads += [f"{peer} / {arm}" for peer, arm in RATIOS if {peer, arm} <= set(arms)]
     print("| row | clients | " + " | ".join(heads) + " |\n|" + "---|" * (2 + len(heads)), flush=True)
 
 
@@ -239,7 +251,7 @@ def print_row(row: Row, clients: int, table: Table) -> None:
     """A cell is median / p95 / p99 and a request's CPU."""
     arms = list(dict.fromkeys(arm for _, arm, _ in table))
     cells = [cell(table.get((row.name, arm, clients))) for arm in arms]
-    ratios = [ratio(table, row, arm, clients) for arm in arms if arm != "MLflow"]
+    ratios = [ratio(table, row, arm, clients, peer) for peer, arm in RATIOS if {peer, arm} <= set(arms)]
     words = [f"{found:.1f}" if found else "" for found in ratios]
     print(f"| {row.name} | {clients} | " + " | ".join(cells + words) + " |", flush=True)
 
@@ -251,9 +263,9 @@ def cell(found: Measured | None) -> str:
     return f"{found.median:.1f} / {tail} ({found.cpu_median:.1f})"
 
 
-def ratio(table: Table, row: Row, arm: str, clients: int) -> float | None:
+def ratio(table: Table, row: Row, arm: str, clients: int, peer: str = PEER) -> float | None:
     """How many times faster than MLflow, by medians."""
-    other = table.get((row.name, "MLflow", clients))
+    other = table.get((row.name, peer, clients))
     return other.median / table[row.name, arm, clients].median if other else None
 
 
@@ -261,7 +273,7 @@ def missed_bars(rows: Sequence[Row], table: Table) -> list[str]:
     missed = []
     for row in rows:
         for (name, arm, clients), found in table.items():
-            if name != row.name or arm == "MLflow":
+            if name != row.name or arm in (PEER, PEER_POSTGRES):
                 continue
             where = f"{name} on {arm}, {clients} client{'s' if clients > 1 else ''}"
             faster = ratio(table, row, arm, clients)

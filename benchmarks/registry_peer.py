@@ -1,4 +1,4 @@
-"""MLflow's side of `benchmarks.registry`: its server with two workers on SQLite, and the equivalent requests."""
+"""MLflow's side of `benchmarks.registry`: its server with two workers, and the equivalent requests."""
 
 from __future__ import annotations
 
@@ -27,24 +27,22 @@ def python(home: Path, given: str) -> str:
     if not (home / "mlflow-venv" / "done").exists():
         print("Installing MLflow into a virtual environment of its own ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(home / "mlflow-venv")], check=True)
-        subprocess.run([str(made), "-m", "pip", "install", "--quiet", "mlflow"], check=True)
+        subprocess.run([str(made), "-m", "pip", "install", "--quiet", "mlflow", "psycopg[binary]"], check=True)
         (home / "mlflow-venv" / "done").touch()
     return str(made)
 
 
 @contextmanager
-def server(home: Path, program: str, models: int) -> Iterator[Arm]:
-    """A seeded server; two workers, as ours has on two cores."""
+def server(
+    name: str, home: Path, program: str, models: int, *, url: str = "", pids: tuple[int, ...] = ()
+) -> Iterator[Arm]:
+    """A seeded server on SQLite, or on the database `url`; two workers, as ours has on two cores."""
     home.mkdir(parents=True, exist_ok=True)
-    path, port = home / f"mlflow-{models}.sqlite3", free_port()
-    env = {**os.environ, **QUIET}
-    if not path.exists():
-        draft = path.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        words = [program, "-P", str(SEED), f"sqlite:///{draft}", str(models)]
-        subprocess.run(words, env=env, cwd=home, check=True, capture_output=True)
-        draft.rename(path)
-    words = ["--backend-store-uri", f"sqlite:///{path}", "--default-artifact-root", "s3://bench"]
+    port, env = free_port(), {**os.environ, **QUIET}
+    url = url or f"sqlite:///{home / f'mlflow-{models}.sqlite3'}"
+    words = [program, "-P", str(SEED), url, str(models)]
+    subprocess.run(words, env=env, cwd=home, check=True, capture_output=True)
+    words = ["--backend-store-uri", url, "--default-artifact-root", "s3://bench"]
     words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
     with ExitStack() as stack:
         log = stack.enter_context((home / "mlflow.log").open("ab"))
@@ -54,7 +52,7 @@ def server(home: Path, program: str, models: int) -> Iterator[Arm]:
         if process.stdin:
             stack.callback(process.stdin.close)
         until_answers(f"http://127.0.0.1:{port}/health", process)
-        arm = Arm("MLflow", f"http://127.0.0.1:{port}/api/2.0/mlflow", pids=[process.pid])
+        arm = Arm(name, f"http://127.0.0.1:{port}/api/2.0/mlflow", pids=[process.pid, *pids])
         stack.callback(arm.close)
         yield arm
 

@@ -1,4 +1,6 @@
-"""Fills MLflow's database in bulk; run by the Python that has MLflow: `registry_peer_seed.py URI MODELS`.
+"""Fills MLflow's database in bulk unless it was.
+
+Run by the Python that has MLflow: `registry_peer_seed.py URI MODELS`.
 
 What `benchmarks.registry_seed` puts into ours, as far as MLflow has words for it: registered models with five
 versions, the aliases `production` and `candidate` on the newest, and tags.
@@ -24,6 +26,8 @@ def main(uri: str, count: int) -> None:
     names = [f"a{at:06}" for at in range(count)]
     hit = {at * max(1, count // HITS) for at in range(HITS)}
     with Session(engine) as session:
+        if session.query(models.SqlRegisteredModel).first() is not None:
+            return  # of an earlier run: it was committed whole
         session.add_all(models.SqlRegisteredModel(name=name, description=f"Adapter {name}") for name in names)
         session.flush()
         for at, name in enumerate(names):
