@@ -106,11 +106,17 @@ def export(
     form: Annotated[str, typer.Option("--format", help="ndjson or csv")] = "ndjson",
     *,
     everything: Annotated[bool, typer.Option("--everything", help="of all teams; for an administrator")] = False,
+    table: Annotated[
+        str | None, typer.Option(help="receipts or timeline, with the events that prove them")
+    ] = None,
+    client: Annotated[str | None, typer.Option(help="only this TEAM/CLIENT's rows of the table")] = None,
+    adapter: Annotated[str | None, typer.Option(help="only this adapter's receipts")] = None,
 ) -> None:
     """Your part of the record, signed; `audit verify FILE --key KEY` needs nothing else."""
     if form not in FORMS:
         stop(Exit.USAGE, f"{form!r} is no format; write ndjson or csv")
-    params = {"from": since and _moment(since), "to": until and _moment(until)}
+    params: dict[str, Any] = {"table": table, "client": client, "adapter": adapter}
+    params |= {"from": since and _moment(since), "to": until and _moment(until)}
     if everything:
         params["everything"] = "true"
     chunks = session.server.stream("/audit/export", accept=FORMS[form], **params)

@@ -40,7 +40,12 @@ class Walk:
     seq: int | None = None
     first: int | None = None
     hash: str | None = None
-    counts: dict[str, int] = field(default_factory=lambda: {"header": 0, "event": 0, "link": 0, "head": 0})
+    counts: dict[str, int] = field(
+        default_factory=lambda: {"header": 0, "event": 0, "link": 0, "head": 0, "row": 0}
+    )
+    events: dict[int, dict[str, Any]] | None = None  # kept where rows rest on them
+    unproven: int = 0
+    client: str = ""
     covered: int | None = None
     manifest: dict[str, Any] | None = None
 
@@ -55,8 +60,10 @@ def verify(path: Path, keys: Mapping[str, str]) -> dict[str, Any]:
             raise Broken(number, str(bad)) from None
     if walk.manifest is None:
         raise Broken(number + 1, "the file ends before its manifest")
+    rows = {"rows": walk.counts["row"], "unproven": walk.unproven} if walk.events is not None else {}
     return {
         "ok": True,
+        **rows,
         "events": walk.counts["event"],
         "links": walk.counts["link"],
         "first_seq": walk.first,
@@ -83,14 +90,23 @@ def _step(walk: Walk, text: str) -> None:
         return
     if kind not in walk.counts:
         raise _Bad(f"{kind!r} is no kind of line")
-    if kind == "header" and said.get("format") != FORMAT:
-        raise _Bad(f"the format is not {FORMAT}")
+    if kind == "header":
+        _begin(walk, said)
     if kind in ("event", "link"):
         _follow(walk, said)
     elif kind == "head":
         _check_head(walk, said)
+    elif kind == "row":
+        _check_row(walk, said)
     walk.counts[kind] += 1
     walk.digest.update(text.encode() + b"\n")
+
+
+def _begin(walk: Walk, said: dict[str, Any]) -> None:
+    if said.get("format") != FORMAT:
+        raise _Bad(f"the format is not {FORMAT}")
+    walk.events = {} if "table" in said else None
+    walk.client = str(said.get("client", ""))
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -116,6 +132,8 @@ def _follow(walk: Walk, said: dict[str, Any]) -> None:
         if not isinstance(event, dict):
             raise _Bad(f"position {seq} has no event")
         content = _sha256({**event, "blind": said.get("blind")})
+        if walk.events is not None and isinstance(seq, int):
+            walk.events[seq] = event
     if said.get("hash") != _sha256({"position": seq, "previous": previous, "content": content}):
         raise _Bad(f"the content of position {seq} does not have its hash")
     walk.first = seq if walk.first is None else walk.first
@@ -130,6 +148,34 @@ def _check_head(walk: Walk, said: dict[str, Any]) -> None:
     walk.covered = walk.seq
 
 
+def _check_row(walk: Walk, said: dict[str, Any]) -> None:
+    """A receipt or a stretch of a timeline: the events that it rests on stand above, and say what it says."""
+    if said.get("row") != walk.counts["row"] + 1:
+        raise _Bad(f"row {said.get('row')} follows row {walk.counts['row']}")
+    row, proofs = said.get("says"), said.get("proofs")
+    if walk.events is None or not isinstance(row, dict) or not isinstance(proofs, list):
+        raise _Bad("this is no row of a table that the header names")
+    for seq in proofs:
+        if seq not in walk.events:
+            raise _Bad(f"row {said['row']} rests on position {seq}, which is no event above it")
+        _check_proof({"client": walk.client, **row}, walk.events[seq], seq)
+    walk.unproven += not proofs
+
+
+def _check_proof(row: dict[str, Any], event: dict[str, Any], seq: int) -> None:
+    """An event that proves a row is about its slot, an alias of its adapter, or its version to the digest."""
+    kind, _, name = str(event.get("object")).partition(":")
+    address = str(row.get("address"))
+    of_row = {"slot": f"{row['client']}/{row.get('slot')}", "adapter": address}
+    of_row |= {"alias": f"{address.partition('@')[0]}@{name.partition('@')[2]}"}
+    if of_row.get(kind) != name:
+        raise _Bad(f"the event at position {seq} is about {kind} {name}, which is not the row's")
+    after = event.get("after") or {}
+    digest = after.get("digest", after.get("manifest_sha256"))
+    if kind == "adapter" and digest != row.get("manifest_sha256", row.get("digest")):
+        raise _Bad(f"the row's digest is not the one that the event at position {seq} says")
+
+
 def _close(walk: Walk, said: dict[str, Any]) -> None:
     expected = {
         "count": walk.counts["event"],
@@ -139,6 +185,8 @@ def _close(walk: Walk, said: dict[str, Any]) -> None:
         "head": walk.hash,
         "sha256": walk.digest.hexdigest(),
     }
+    if walk.events is not None:
+        expected["rows"] = walk.counts["row"]
     for name, value in expected.items():
         if said.get(name) != value:
             raise _Bad(f"the manifest's {name} is {said.get(name)!r}, the lines before it give {value!r}")

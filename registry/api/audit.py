@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -14,10 +14,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act, require_scope
+from registry.api.clients import IntervalOut
 from registry.api.outputs import Out
+from registry.api.receipts import ReceiptOut
 from registry.api.tables import Csv, Ndjson, Tabular, csv_line
 from registry.api.views import View
 from registry.models import AuditEvent
+from registry.selectors import addresses, receipts, timeline
 from registry.selectors import audit as selectors
 from registry.services import audit as services
 from registry.services import audit_exports as exports
@@ -57,13 +60,33 @@ class Audit(Tabular):
 
 
 class ExportQuery(serializers.Serializer[Any]):
-    """`everything=true`: each event of each team, for an administrator."""
+    """`everything=true`: each event of each team, for an administrator.
 
+    `table=receipts` (of a `client`, an `adapter`, a span) and `table=timeline` (of a `client`) give these rows,
+    each with the events that prove it.
+    """
+
+    table = serializers.ChoiceField(choices=["receipts", "timeline"], required=False)
+    client = serializers.CharField(required=False, max_length=130)
+    adapter = serializers.CharField(required=False, max_length=200)
     everything = serializers.BooleanField(required=False, default=False)
     to = serializers.DateTimeField(required=False)
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {**super().get_fields(), "from": serializers.DateTimeField(required=False)}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What would narrow nothing is refused: an export must be what its reader takes it for."""
+        table = attrs.get("table")
+        if table == "timeline" and "client" not in attrs:
+            raise serializers.ValidationError({"client": "A timeline is a client's: say whose."})
+        if "client" in attrs and table is None:
+            raise serializers.ValidationError({"client": "Only a table is narrowed to a client."})
+        if "adapter" in attrs and table != "receipts":
+            raise serializers.ValidationError({"adapter": "Only receipts are narrowed to an adapter."})
+        if table and attrs["everything"]:
+            raise serializers.ValidationError({"everything": "A table is of your own teams."})
+        return attrs
 
 
 class Export(Tabular):
@@ -74,13 +97,32 @@ class Export(Tabular):
     @extend_schema(parameters=[ExportQuery], responses={(200, Ndjson.media_type): str, (200, Csv.media_type): str})
     def get(self, request: Request) -> StreamingHttpResponse:
         query = self.parse(ExportQuery, request.query_params)
-        lines = exports.export(
-            by=self.by, since=query.get("from"), until=query.get("to"), everything=query["everything"]
-        )
+        if "table" in query:
+            lines = exports.export_table(by=self.by, table=self._table(query))
+        else:
+            lines = exports.export(
+                by=self.by, since=query.get("from"), until=query.get("to"), everything=query["everything"]
+            )
         as_csv = self.wanted == Csv.media_type
         answer = self.streamed(_readable(lines) if as_csv else (f"{line}\n" for line in lines))
         answer["Content-Disposition"] = f'attachment; filename="audit.{"csv" if as_csv else "ndjson"}"'
         return answer
+
+    def _table(self, query: dict[str, Any]) -> exports.Table:
+        asked: dict[str, str] = {
+            name: str(query[name]) for name in ("client", "adapter", "from", "to") if name in query
+        }
+        span = {"since": query.get("from"), "until": query.get("to")}
+        if query["table"] == "receipts":
+            served = receipts.listing(self.by, client=query.get("client"), adapter=query.get("adapter"), **span)
+            return exports.Table("receipts", receipts.with_assignments(served), _words(ReceiptOut), asked)
+        client = addresses.client(self.by, Act.READ, query["client"], param="client")
+        rows = timeline.oldest_first(timeline.intervals(self.by, client, **span))
+        return exports.Table("timeline", rows, _words(IntervalOut), asked)
+
+
+def _words(out: type[Out[Any]]) -> Callable[[Any], dict[str, Any]]:
+    return out().words
 
 
 READABLE = ("at", "actor", "on_behalf_of", "action", "object", "before", "after", "reason")

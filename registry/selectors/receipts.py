@@ -35,3 +35,9 @@ def listing(
     return rows.select_related(
         "client__team", "version__adapter__team", "version__base_version__base_model", "base_version__base_model"
     )
+
+
+def with_assignments(rows: QuerySet[Receipt]) -> QuerySet[Receipt]:
+    """With all that names what they rest on; oldest first."""
+    around = ("assignment__slot__client__team", "assignment__adapter__team", "assignment__alias")
+    return rows.select_related(*around).order_by("at", "pk")

@@ -20,10 +20,16 @@ from registry.models import AdapterVersion, Assignment, Client
 MOVE = "alias__history"
 
 
-def intervals(by: Caller, client: Client) -> QuerySet[Assignment]:
-    """All that one client had, as `_stretches` tells it."""
+def intervals(
+    by: Caller, client: Client, *, since: datetime | None = None, until: datetime | None = None
+) -> QuerySet[Assignment]:
+    """All that one client had in that time, as `_stretches` tells it."""
     require(by, Act.READ, client.team)
-    return _stretches(_named().filter(slot__client=client))
+    return _within(_stretches(_named().filter(slot__client=client)), since, until)
+
+
+def oldest_first(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    return rows.order_by(F("since"), "pk")
 
 
 def of_versions(
@@ -61,17 +67,19 @@ def _reaching(
     main = Q(reached__in=wanted)
     canary = Q(canary_version__in=wanted, canary_percent__gt=0)
     rows = _stretches(_named().filter(adapter__in=versions.order_by().values("adapter"))).filter(main | canary)
-    if since is not None:
-        rows = rows.filter(Q(until__isnull=True) | Q(until__gt=since))
-    if until is not None:
-        rows = rows.filter(Q(since__lt=until))
     percent = Case(
         When(main & canary, then=Value(100)),
         When(main, then=Value(100) - F("canary_percent")),
         default=F("canary_percent"),
         output_field=IntegerField(),
     )
-    return rows.annotate(percent=percent)
+    return _within(rows, since, until).annotate(percent=percent)
+
+
+def _within(rows: QuerySet[Assignment], since: datetime | None, until: datetime | None) -> QuerySet[Assignment]:
+    if since is not None:
+        rows = rows.filter(Q(until__isnull=True) | Q(until__gt=since))
+    return rows if until is None else rows.filter(Q(since__lt=until))
 
 
 def _named() -> QuerySet[Assignment]:

@@ -5,6 +5,8 @@ One JSON object a line: a header, then what the record says position by position
     event     of the caller's own: everything that is hashed. content = sha256(event, blind)
     link      anybody else's: `content` alone, which tells nothing without the blind
     head      what the server signed when the chain had reached here
+    row       of a table that was asked for, a receipt or a stretch of a timeline: `proofs` are the positions of
+              the events that it rests on, each of which stands above
     manifest  sha256 of all lines before it, and an Ed25519 signature
 
 Each event and link has hash = sha256(seq, previous, content), and the hash of one is the `previous` of the next:
@@ -14,23 +16,28 @@ the chain is recomputed whole from the first event to a signed head, though most
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, Max, Min, OuterRef
+from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from django.utils import timezone
 
 from registry.access import Act, Caller, require_administrator, require_scope, seen_teams
+from registry.errors import Invalid
 from registry.models import AuditEvent, AuditHead, AuditSeal, Team
 from registry.selectors import audit as selectors
+from registry.selectors import proofs
 from registry.services import audit
 
 FORMAT = "plethora-audit-export/1"
 SIGNED = b"plethora-audit-export:"
+MOST_ROWS = 50_000
+CHUNK = 5000  # rows whose events are asked for at once: SQLite takes 32,766 parameters
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,39 @@ class Slice:
 
     first: int | None
     last: int | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that are exported with the events that prove them; `words` says one as the API does."""
+
+    name: str
+    rows: QuerySet[Any]
+    words: Callable[[Any], dict[str, Any]]
+    asked: dict[str, str]
+
+
+def export_table(*, by: Caller, table: Table) -> Iterator[str]:
+    """The rows, and before them the record from the first event that proves one of them to the last."""
+    require_scope(by, Act.READ)
+    with transaction.atomic():
+        team = by.token.team if by.token else None
+        audit.record(by, "audit.export", "audit", team=team, after={"table": table.name, **table.asked})
+    while audit.seal():
+        pass
+    rows = list(table.rows[: MOST_ROWS + 1])
+    if len(rows) > MOST_ROWS:
+        raise Invalid(f"These are more than {MOST_ROWS} rows: ask for a shorter span.", param="from")
+    proven = [seqs for at in range(0, len(rows), CHUNK) for seqs in proofs.of(rows[at : at + CHUNK])]
+    told = [
+        {"kind": "row", "row": number, "proofs": seqs, "says": table.words(row)}
+        for number, (row, seqs) in enumerate(zip(rows, proven, strict=True), start=1)
+    ]
+    mine = selectors.listing(by, {})
+    used = {seq for seqs in proven for seq in seqs}
+    found = _slice(mine.filter(seal__position__in=[min(used), max(used)] if used else []))
+    header = _header(by, {"table": table.name, **table.asked}, seen_teams(by))
+    return _signed(header, found, chain(_lines(found, mine), told))
 
 
 def export(
@@ -58,16 +98,19 @@ def export(
     mine = AuditEvent.objects.all() if everything else selectors.listing(by, {})
     found = _slice(selectors.filtered(mine, asked))
     teams = Team.objects.all() if everything else seen_teams(by)
-    header = {
+    header = _header(by, {**words, "everything": everything}, teams)
+    return _signed(header, found, _lines(found, mine))
+
+
+def _header(by: Caller, asked: dict[str, Any], teams: QuerySet[Team]) -> dict[str, Any]:
+    return {
         "kind": "header",
         "format": FORMAT,
-        **words,
-        "everything": everything,
+        **asked,
         "exported_at": timezone.now().isoformat(),
         "exported_by": by.name,
         "teams": {str(pk): slug for pk, slug in teams.values_list("pk", "slug")},
     }
-    return _signed(header, found, _lines(found, mine))
 
 
 def _slice(events: Any) -> Slice:
@@ -118,14 +161,14 @@ def _head(head: AuditHead) -> dict[str, Any]:
     return {"kind": "head", **audit.words_of(head)}
 
 
-def _signed(header: dict[str, Any], found: Slice, lines: Iterator[dict[str, Any]]) -> Iterator[str]:
-    digest, counts, last_hash = hashlib.sha256(), {"event": 0, "link": 0, "head": 0}, None
+def _signed(header: dict[str, Any], found: Slice, lines: Iterable[dict[str, Any]]) -> Iterator[str]:
+    digest, counts, last_hash = hashlib.sha256(), {"event": 0, "link": 0, "head": 0, "row": 0}, None
     text = audit.canonical(header)
     digest.update(text + b"\n")
     yield text.decode()
     for line in lines:
         counts[line["kind"]] += 1
-        last_hash = line["hash"]
+        last_hash = line.get("hash", last_hash)
         text = audit.canonical(line)
         digest.update(text + b"\n")
         yield text.decode()
@@ -133,6 +176,7 @@ def _signed(header: dict[str, Any], found: Slice, lines: Iterator[dict[str, Any]
         "kind": "manifest",
         "count": counts["event"],
         "links": counts["link"],
+        **({"rows": counts["row"]} if "table" in header else {}),
         "first_seq": found.first,
         "last_seq": found.last,
         "sha256": digest.hexdigest(),

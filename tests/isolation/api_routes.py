@@ -76,7 +76,11 @@ ACCESS: dict[str, Asks] = {
         {"client": THEIRS, "format": "csv"}, {"action": "alias.create"},
     ),
     f"{V1}/audit/verify": GET,
-    f"{V1}/audit/export": get(*TABLES),
+    f"{V1}/audit/export": get(
+        *TABLES, {"table": "receipts"}, {"table": "receipts", "client": THEIRS},
+        {"table": "receipts", "adapter": THEIRS}, {"table": "timeline", "client": THEIRS},
+        {"table": "timeline", "client": THEIRS, "format": "csv"},
+    ),
     f"{V1}/audit/keys": GET,
 }  # fmt: skip
 
