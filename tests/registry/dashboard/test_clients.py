@@ -135,3 +135,9 @@ def test_it_is_assigned_between_two_dates(pages: Pages, clinic: Client) -> None:
         for at in ("2100-01-02T12:00", "2100-01-03")
     ]
     assert ["is assigned, unless" in answer for answer in answers] == [True, False]
+
+
+def test_its_timeline_is_had_signed(pages: Pages, clinic: Client) -> None:
+    link = "/api/v1/audit/export?table=timeline&amp;client=health/clinic"
+    assert link in pages("bob").get("/clients/health/clinic").content.decode()
+    assert pages("bob").get(link.replace("&amp;", "&")).status_code == 200
