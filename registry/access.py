@@ -18,6 +18,7 @@ from registry.errors import Forbidden, NotFound, Unauthenticated
 from registry.models import ApiToken, Membership, Team, User
 
 M = TypeVar("M", bound=Model)
+R = TypeVar("R")
 
 
 class Act(StrEnum):
@@ -116,7 +117,7 @@ def visible(by: Caller, rows: QuerySet[M], *, team: str = "team") -> QuerySet[M]
 def fetch(by: Caller, act: Act, rows: QuerySet[M], *, team: str = "team", **lookup: Any) -> M:
     """The one row that `lookup` names, if the caller sees its team and may do `act` there."""
     seen = rows if by.system else rows.filter(**_of_seen(by, team))
-    row = next(iter(seen.filter(**lookup)), None)  # it names one: nothing need be ordered
+    row = sole(seen.filter(**lookup))
     if row is None:
         raise NotFound(f"No such {rows.model._meta.verbose_name}: {_words(lookup)}.")
     owner: Any = row
@@ -124,6 +125,11 @@ def fetch(by: Caller, act: Act, rows: QuerySet[M], *, team: str = "team", **look
         owner = owner if step == "pk" else getattr(owner, step)
     require(by, act, owner)
     return row
+
+
+def sole(rows: QuerySet[M, R]) -> R | None:
+    """The only one of `rows`, which a unique key names. `first()` would sort it, at the cost of reading it."""
+    return next(iter(rows), None)
 
 
 def _of_seen(by: Caller, team: str) -> dict[str, Any]:

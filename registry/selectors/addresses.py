@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 
 from django.db.models import QuerySet
 
-from registry.access import Act, Caller, fetch
+from registry.access import Act, Caller, fetch, sole
 from registry.choices import DatasetStatus, VersionStatus
 from registry.errors import Invalid, NotFound, RegistryError
 from registry.models import Adapter, AdapterVersion, Alias, BaseModel, BaseVersion, Client, Dataset, DatasetVersion
@@ -106,9 +106,9 @@ def version_of(row: Adapter, number: int | None = None, alias: str | None = None
     """The version that a number or alias names, or the adapter's current one."""
     versions = _versions(row)
     if number is not None:
-        found = versions.filter(number=number).first()
+        found = sole(versions.filter(number=number))
     elif alias is not None:
-        found = versions.filter(aliases__name=alias, aliases__deleted_at__isnull=True).first()
+        found = sole(versions.filter(aliases__name=alias, aliases__deleted_at__isnull=True))
     else:
         found = current_version(row)
     if found is None:
@@ -123,7 +123,7 @@ def current_version(row: Adapter) -> AdapterVersion | None:
     """`production`, or the highest ready version where that alias is not set."""
     versions = _versions(row)
     production = Alias.objects.filter(adapter=row, name="production", deleted_at__isnull=True)
-    aliased = versions.filter(aliases__in=production).first()
+    aliased = sole(versions.filter(aliases__in=production))
     return aliased or versions.filter(status=VersionStatus.READY).order_by("-number").first()
 
 
@@ -151,7 +151,7 @@ def dataset_version(by: Caller, act: Act, text: str, *, param: str | None = None
     if address.alias is not None:
         raise NotFound(f"Datasets have no aliases: {text}.")
     if address.number is not None:
-        found = versions.filter(number=address.number).first()
+        found = sole(versions.filter(number=address.number))
     else:
         found = versions.filter(status=DatasetStatus.READY).order_by("-number").first()
     if found is None:
@@ -163,7 +163,7 @@ def dataset_version(by: Caller, act: Act, text: str, *, param: str | None = None
 
 @_naming
 def base_model(name: str, *, param: str | None = None) -> BaseModel:  # noqa: ARG001 - `_naming` reads it
-    row = BaseModel.objects.select_related("current").filter(name=name).first()
+    row = sole(BaseModel.objects.select_related("current").filter(name=name))
     if row is None:
         raise NotFound(f"No such base model: {name}.")
     return row
@@ -175,7 +175,7 @@ def base_version(text: str, *, param: str | None = None) -> BaseVersion:
     address = parse(text, param=param)
     row = base_model(address.name)
     versions = BaseVersion.objects.select_related("base_model").filter(base_model=row)
-    found = versions.filter(number=address.number).first() if address.number is not None else row.current
+    found = sole(versions.filter(number=address.number)) if address.number is not None else row.current
     if found is None or address.team or address.alias:
         raise NotFound(f"No such base version: {text}{'' if address.number is not None else ' (none is active)'}.")
     return found
@@ -184,7 +184,7 @@ def base_version(text: str, *, param: str | None = None) -> BaseVersion:
 @_naming
 def base_version_of(row: BaseModel, number: int, *, param: str | None = None) -> BaseVersion:  # noqa: ARG001
     """Without its table of modules, which loads when it is asked for."""
-    found = row.versions.defer("module_table").filter(number=number).first()
+    found = sole(row.versions.defer("module_table").filter(number=number))
     if found is None:
         raise NotFound(f"No such base version: {row.name}@{number}.")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
+from registry.access import sole
 from registry.choices import PromotionState
 from registry.errors import NotFound
 from registry.models import Adapter, Alias, AliasHistory, Approval, Promotion
@@ -32,7 +33,7 @@ def one(adapter: Adapter, name: str) -> Alias:
 
 def _of(adapter: Adapter, rows: QuerySet[Alias]) -> Alias | None:
     """The only one of `rows`, whose adapter and team the caller has read already."""
-    row = rows.select_related("version").first()
+    row = sole(rows.select_related("version"))
     if row is not None:
         row.version.adapter = adapter
     return row
@@ -48,7 +49,7 @@ def history(adapter: Adapter, name: str) -> QuerySet[AliasHistory]:
 
 def promotion(adapter: Adapter, pk: int) -> Promotion:
     rows = Promotion.objects.select_related("alias__adapter__team", "version__adapter__team")
-    row = rows.filter(alias__adapter=adapter, pk=pk).first()
+    row = sole(rows.filter(alias__adapter=adapter, pk=pk))
     if row is None:
         raise NotFound(f"{adapter.address} has no promotion {pk}.")
     return row

@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from registry.access import Act, Caller, require
+from registry.access import Act, Caller, require, sole
 from registry.choices import SERVABLE_BASE_STATES, PromotionState, VersionStatus
 from registry.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, BaseVersion, Promotion
@@ -196,7 +196,7 @@ def lock(rows: QuerySet[Alias]) -> Alias | None:
 
 
 def _lock(rows: QuerySet[Alias]) -> int | None:
-    return rows.filter(deleted_at__isnull=True).select_for_update().values_list("pk", flat=True).first()
+    return sole(rows.filter(deleted_at__isnull=True).select_for_update().values_list("pk", flat=True))
 
 
 def _create(by: Caller, adapter: Adapter, name: str, version: AdapterVersion, reason: str) -> Alias:
