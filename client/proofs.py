@@ -41,12 +41,13 @@ class Walk:
     first: int | None = None
     hash: str | None = None
     counts: dict[str, int] = field(
-        default_factory=lambda: {"header": 0, "event": 0, "link": 0, "head": 0, "row": 0}
+        default_factory=lambda: dict.fromkeys(("header", "checkpoint", "event", "link", "head", "row"), 0)
     )
     events: dict[int, dict[str, Any]] | None = None  # kept where rows rest on them
     unproven: int = 0
     client: str = ""
     covered: int | None = None
+    begins_after: int | None = None
     manifest: dict[str, Any] | None = None
 
 
@@ -68,6 +69,7 @@ def verify(path: Path, keys: Mapping[str, str]) -> dict[str, Any]:
         "links": walk.counts["link"],
         "first_seq": walk.first,
         "last_seq": walk.seq,
+        "begins_after_checkpoint": walk.begins_after,
         "covered_by_head": walk.covered,
         "head": walk.hash,
         "key_id": walk.manifest["key_id"],
@@ -96,6 +98,8 @@ def _step(walk: Walk, text: str) -> None:
         _follow(walk, said)
     elif kind == "head":
         _check_head(walk, said)
+    elif kind == "checkpoint":
+        _check_checkpoint(walk, said)
     elif kind == "row":
         _check_row(walk, said)
     walk.counts[kind] += 1
@@ -146,6 +150,17 @@ def _check_head(walk: Walk, said: dict[str, Any]) -> None:
     statement = f"plethora-audit-head:{said['position']}:{said['hash']}:{said.get('signed_at')}"
     _check_signature(walk.keys, said, statement.encode())
     walk.covered = walk.seq
+
+
+def _check_checkpoint(walk: Walk, said: dict[str, Any]) -> None:
+    """What lies before was let go of by who has the key; what follows has to go on from its hash."""
+    if walk.seq is not None:
+        raise _Bad("a checkpoint stands before all that is told")
+    position, digest, signed_at, until = (said.get(n) for n in ("position", "hash", "signed_at", "until"))
+    statement = f"plethora-audit-checkpoint:{position}:{digest}:{signed_at}:{until}"
+    _check_signature(walk.keys, said, statement.encode())
+    walk.seq = walk.begins_after = position
+    walk.hash = digest
 
 
 def _check_row(walk: Walk, said: dict[str, Any]) -> None:

@@ -68,7 +68,8 @@ def verify(request: HttpRequest) -> str:
             f"The record does NOT hold: at position {verdict.first_bad_seq}, {verdict.problem}. "
             "Keep a copy of the database and compare it with the last backup."
         )
-    return f"The record holds: {verdict.sealed} of {verdict.events} events are sealed, each hash follows the last."
+    text = f"The record holds: {verdict.sealed} of {verdict.events} events are sealed, each hash follows the last."
+    return f"{text} It begins after the checkpoint at {verdict.begins_after}." if verdict.begins_after else text
 
 
 urlpatterns = [path("audit", listing, name="audit"), path("audit/verify", verify, name="audit-verify")]

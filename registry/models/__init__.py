@@ -11,7 +11,7 @@ from registry.models.adapters import (
     Promotion,
 )
 from registry.models.artifacts import Artifact, Manifest, ManifestEntry
-from registry.models.audit import AuditEvent, AuditHead, AuditSeal
+from registry.models.audit import AuditCheckpoint, AuditEvent, AuditHead, AuditSeal
 from registry.models.base_models import BaseModel, BaseVersion
 from registry.models.bulk_moves import BulkMove, BulkMoveItem
 from registry.models.campaigns import Campaign, CampaignItem, Waiver
@@ -45,6 +45,7 @@ __all__ = [
     "Artifact",
     "Assignment",
     "AssignmentMove",
+    "AuditCheckpoint",
     "AuditEvent",
     "AuditHead",
     "AuditSeal",

@@ -28,7 +28,8 @@ class AuditSeal(models.Model):
     """The sealer gives positions to committed events: ids are not in the order of commits."""
 
     position = models.BigIntegerField(primary_key=True)
-    event = models.OneToOneField(AuditEvent, on_delete=models.PROTECT, related_name="seal")
+    # A trigger keeps both; where retention lets them go, the event goes first, in one transaction.
+    event = models.OneToOneField(AuditEvent, on_delete=models.DO_NOTHING, related_name="seal")
     previous = DigestField()
     # Random: without it nobody can try out what an event of another team says.
     blind = models.CharField(max_length=64, null=True)  # noqa: DJ001 - or SQLite remakes the table
@@ -40,6 +41,17 @@ class AuditHead(models.Model):
 
     position = models.BigIntegerField()
     hash = DigestField()
+    key_id = models.CharField(max_length=32)
+    signature = models.CharField(max_length=200)
+    signed_at = models.DateTimeField()
+
+
+class AuditCheckpoint(models.Model):
+    """A signed statement that what lies at or below `position` may be gone: it was from before `until`."""
+
+    position = models.BigIntegerField(primary_key=True)
+    hash = DigestField()
+    until = models.DateTimeField()
     key_id = models.CharField(max_length=32)
     signature = models.CharField(max_length=200)
     signed_at = models.DateTimeField()

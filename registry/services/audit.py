@@ -1,7 +1,8 @@
 """The record: written in the transaction of the change, sealed into a hash chain afterwards.
 
 Writers never queue behind each other: `record` only inserts. `seal`, called by the feeder, gives
-positions to committed events and chains them; `sign_head` states with Ed25519 how far the chain goes.
+positions to committed events and chains them; `sign_head` states with Ed25519 how far the chain goes, and
+`sign_checkpoint` up to where its beginning may be gone (`retention`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import base64
 import hashlib
 import json
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -22,7 +26,7 @@ from django.utils import timezone
 
 from registry.access import Caller
 from registry.errors import Unavailable
-from registry.models import AuditEvent, AuditHead, AuditSeal, Team
+from registry.models import AuditCheckpoint, AuditEvent, AuditHead, AuditSeal, Team
 from registry.selectors import anchors
 from registry.services import outgoing
 from registry.storage import StoreError
@@ -100,8 +104,9 @@ def digest_of(body: dict[str, Any]) -> str:
 def seal(limit: int = 1000) -> int:
     """Chain up to `limit` committed, unsealed events; returns how many. One sealer at a time."""
     with transaction.atomic():
-        _lock_chain()
-        last = AuditSeal.objects.order_by("-position").first()
+        lock_chain()
+        # Where all that was sealed is gone, the chain goes on from the checkpoint.
+        last = AuditSeal.objects.order_by("-position").first() or newest_checkpoint()
         position, previous = (last.position, last.hash) if last else (0, GENESIS)
         events = AuditEvent.objects.filter(seal__isnull=True).order_by("id")[:limit]
         seals = []
@@ -114,7 +119,7 @@ def seal(limit: int = 1000) -> int:
     return len(seals)
 
 
-def _lock_chain() -> None:
+def lock_chain() -> None:
     """SQLite's IMMEDIATE transactions already serialise; PostgreSQL takes an advisory lock."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -127,11 +132,22 @@ def sign_head() -> AuditHead | None:
     head = AuditHead.objects.order_by("-position").first()
     if last is None or (head is not None and head.position >= last.position):
         return head
-    now = timezone.now()
-    key_id, signature = sign(_statement(last.position, last.hash, now))
-    return AuditHead.objects.create(
-        position=last.position, hash=last.hash, key_id=key_id, signature=signature, signed_at=now
-    )
+    row = AuditHead(position=last.position, hash=last.hash, signed_at=timezone.now())
+    row.key_id, row.signature = sign(_statement(row))
+    row.save(force_insert=True)
+    return row
+
+
+def newest_checkpoint() -> AuditCheckpoint | None:
+    return AuditCheckpoint.objects.order_by("-position").first()
+
+
+def sign_checkpoint(last: AuditSeal, until: datetime) -> AuditCheckpoint:
+    """State that what lies at or below `last` may be gone."""
+    row = AuditCheckpoint(position=last.position, hash=last.hash, until=until, signed_at=timezone.now())
+    row.key_id, row.signature = sign(_statement(row))
+    row.save(force_insert=True)
+    return row
 
 
 def sign(statement: bytes) -> tuple[str, str]:
@@ -150,24 +166,31 @@ def public_keys() -> dict[str, str]:
     return found
 
 
-def words_of(head: AuditHead) -> dict[str, Any]:
-    """All that a head says, and whoever has the public key can check."""
+def words_of(row: AuditHead | AuditCheckpoint) -> dict[str, Any]:
+    """All that a head or a checkpoint says, and whoever has the public key can check."""
     return {
-        "position": head.position,
-        "hash": head.hash,
-        "signed_at": head.signed_at.isoformat(),
-        "key_id": head.key_id,
-        "signature": head.signature,
+        "position": row.position,
+        "hash": row.hash,
+        **({"until": row.until.isoformat()} if isinstance(row, AuditCheckpoint) else {}),
+        "signed_at": row.signed_at.isoformat(),
+        "key_id": row.key_id,
+        "signature": row.signature,
     }
 
 
-def _statement(position: int, digest: str, signed_at: datetime) -> bytes:
-    return f"plethora-audit-head:{position}:{digest}:{signed_at.isoformat()}".encode()
+def _statement(row: AuditHead | AuditCheckpoint) -> bytes:
+    said = f"{row.position}:{row.hash}:{row.signed_at.isoformat()}"
+    if isinstance(row, AuditCheckpoint):
+        return f"plethora-audit-checkpoint:{said}:{row.until.isoformat()}".encode()
+    return f"plethora-audit-head:{said}".encode()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `verify` found; `first_bad_seq` is the position of the first event that doesn't hold."""
+    """What `verify` found; `first_bad_seq` is the position of the first event that doesn't hold.
+
+    What lies at or below `begins_after` was let go of: it was from before `kept_since`.
+    """
 
     ok: bool
     events: int
@@ -175,34 +198,73 @@ class Verdict:
     head: str
     first_bad_seq: int | None
     problem: str = ""
+    begins_after: int = 0
+    kept_since: datetime | None = None
 
 
 def verify() -> Verdict:
-    """Walk the whole chain: positions without gaps, hashes that hold, heads and anchors that still stand."""
-    events, sealed = AuditEvent.objects.count(), 0
-    previous = GENESIS
+    """Walk the whole chain: positions without gaps, hashes that hold, heads and anchors that still stand.
+
+    It begins at the newest checkpoint, or before it, where what may go is not gone yet. The rows are asked for
+    before the checkpoint: what retention deletes meanwhile is then still among them.
+    """
     heads = {head.position: head for head in AuditHead.objects.all()}
-    anchored = _anchored()
-    for seal_row in AuditSeal.objects.select_related("event").order_by("position").iterator():
-        sealed += 1
-        head, said = heads.pop(sealed, None), anchored.pop(sealed, set())
-        problem = _problem(seal_row, sealed, previous, head) or _contradiction(seal_row, said, head)
+    anchored, checkpoints = _anchored(anchors.HEADS), _anchored(anchors.CHECKPOINTS)
+    events, rows = AuditEvent.objects.count(), _sealed()
+    first = next(rows, None)
+    checkpoint = newest_checkpoint()
+    end = checkpoint.position if checkpoint else 0
+    found = partial(Verdict, events=events, begins_after=end, kept_since=checkpoint.until if checkpoint else None)
+    if wrong := _wrong_checkpoint(checkpoint, checkpoints, anchored):
+        return found(ok=False, sealed=0, head=GENESIS, first_bad_seq=wrong[0], problem=wrong[1])
+    position, previous, sealed = end, checkpoint.hash if checkpoint else GENESIS, 0
+    if first is not None and first.position <= end:
+        position, previous = first.position - 1, first.previous
+    heads = {place: head for place, head in heads.items() if place > end}
+    anchored = {place: said for place, said in anchored.items() if place > end}
+    for seal_row in chain([first] if first else [], rows):
+        position, sealed = position + 1, sealed + 1
+        head, said = heads.pop(position, None), anchored.pop(position, set())
+        problem = _problem(seal_row, position, previous, head) or _contradiction(seal_row, said, head)
+        if checkpoint and position == end and seal_row.hash != checkpoint.hash:
+            problem = problem or "the checkpoint says otherwise"
         if problem:
-            return Verdict(False, events, sealed, previous, sealed, problem)
+            return found(ok=False, sealed=sealed, head=previous, first_bad_seq=position, problem=problem)
         previous = seal_row.hash
-    if heads:
-        return Verdict(False, events, sealed, previous, sealed + 1, "the chain ends before a signed head")
-    if anchored:
-        return Verdict(False, events, sealed, previous, sealed + 1, "the chain ends before an anchored head")
-    return Verdict(True, events, sealed, previous, None)
+    if heads or anchored or position < end:
+        what = "a signed head" if heads else "an anchored head" if anchored else "its checkpoint"
+        text = f"the chain ends before {what}"
+        return found(ok=False, sealed=sealed, head=previous, first_bad_seq=position + 1, problem=text)
+    return found(ok=True, sealed=sealed, head=previous, first_bad_seq=None)
 
 
-def _anchored() -> dict[int, set[str]]:
+def _sealed() -> Iterator[AuditSeal]:
+    return iter(AuditSeal.objects.select_related("event").order_by("position").iterator())
+
+
+def _anchored(folder: str) -> dict[int, set[str]]:
     try:
-        return anchors.anchored()
+        return anchors.anchored(folder)
     except StoreError as error:
         text = f"The heads that were anchored can't be read, the store is away: {error}"
         raise Unavailable(text, code="store_unavailable", retry_after=5) from error
+
+
+def _wrong_checkpoint(
+    row: AuditCheckpoint | None, anchored: dict[int, set[str]], heads: dict[int, set[str]]
+) -> tuple[int, str] | None:
+    """Where a checkpoint is not what this server once signed and anchored, and why."""
+    last = max(anchored, default=0)
+    if last > (row.position if row else 0):
+        return last, "the checkpoint that was anchored here is gone"
+    if row is None:
+        return None
+    problem = _forged(row, "checkpoint")
+    if not problem and not anchored.get(row.position, set()) <= {row.hash}:
+        problem = "an anchored checkpoint says otherwise"
+    if not problem and not heads.get(row.position, set()) <= {row.hash}:
+        problem = "an anchored head says otherwise than the checkpoint here"
+    return (row.position, problem) if problem else None
 
 
 def _problem(seal_row: AuditSeal, position: int, previous: str, head: AuditHead | None) -> str:
@@ -214,12 +276,19 @@ def _problem(seal_row: AuditSeal, position: int, previous: str, head: AuditHead 
         return "the event was changed after it was sealed"
     if head is None:
         return ""
-    if head.key_id not in public_keys():
+    problem = _forged(head, "head")
+    return problem or ("" if head.hash == seal_row.hash else "a signed head says otherwise")
+
+
+def _forged(row: AuditHead | AuditCheckpoint, what: str) -> str:
+    if row.key_id not in public_keys():
         return (
-            f"the head here was signed with the key {head.key_id}, which PLETHORA_AUDIT_KEYS no longer has: "
+            f"the {what} here was signed with the key {row.key_id}, which PLETHORA_AUDIT_KEYS no longer has: "
             "put it back behind the first one"
         )
-    return "" if head.hash == seal_row.hash and _signed(head) else "a signed head says otherwise"
+    if _signed(row):
+        return ""
+    return "a signed head says otherwise" if what == "head" else "the signature of the checkpoint does not hold"
 
 
 def _contradiction(seal_row: AuditSeal, said: set[str], head: AuditHead | None) -> str:
@@ -229,14 +298,10 @@ def _contradiction(seal_row: AuditSeal, said: set[str], head: AuditHead | None) 
     return "the signed head that was anchored here is gone" if said and head is None else ""
 
 
-def _signed(head: AuditHead) -> bool:
-    public = public_keys().get(head.key_id)
-    if public is None:
-        return False
-    statement = _statement(head.position, head.hash, head.signed_at)
+def _signed(row: AuditHead | AuditCheckpoint) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(base64.b64decode(public)).verify(
-            base64.b64decode(head.signature), statement
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(public_keys()[row.key_id])).verify(
+            base64.b64decode(row.signature), _statement(row)
         )
     except (InvalidSignature, ValueError):
         return False

@@ -5,6 +5,7 @@ One JSON object a line: a header, then what the record says position by position
     event     of the caller's own: everything that is hashed. content = sha256(event, blind)
     link      anybody else's: `content` alone, which tells nothing without the blind
     head      what the server signed when the chain had reached here
+    checkpoint  first, where what lies before was let go of: signed, and what follows has its hash as `previous`
     row       of a table that was asked for, a receipt or a stretch of a timeline: `proofs` are the positions of
               the events that it rests on, each of which stands above
     manifest  sha256 of all lines before it, and an Ed25519 signature
@@ -127,6 +128,9 @@ def _lines(found: Slice, mine: Any) -> Iterator[dict[str, Any]]:
     if found.first is None:
         return
     span = (found.first, found.last)
+    newest = audit.newest_checkpoint()
+    if newest is not None and newest.position == found.first - 1:
+        yield {"kind": "checkpoint", **audit.words_of(newest)}
     heads = {head.position: head for head in AuditHead.objects.filter(position__range=span)}
     own = Exists(mine.order_by().filter(pk=OuterRef("event_id")))
     seals = AuditSeal.objects.filter(position__range=span).select_related("event").annotate(own=own)
@@ -162,7 +166,8 @@ def _head(head: AuditHead) -> dict[str, Any]:
 
 
 def _signed(header: dict[str, Any], found: Slice, lines: Iterable[dict[str, Any]]) -> Iterator[str]:
-    digest, counts, last_hash = hashlib.sha256(), {"event": 0, "link": 0, "head": 0, "row": 0}, None
+    digest, last_hash = hashlib.sha256(), None
+    counts = dict.fromkeys(("checkpoint", "event", "link", "head", "row"), 0)
     text = audit.canonical(header)
     digest.update(text + b"\n")
     yield text.decode()

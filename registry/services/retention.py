@@ -1,0 +1,86 @@
+"""How long the record is kept. In this order, so that whatever dies in between leaves a record that verifies:
+
+1. The record is verified: what doesn't hold is evidence, and nothing of it goes.
+2. A checkpoint says, signed, up to which position all is from before the day from which on the record is kept.
+3. It is anchored in the store.
+4. What lies at or below it is deleted, in portions from the beginning. The database lets nothing else go.
+
+The next round finishes what this one left.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from registry.access import SYSTEM
+from registry.errors import Conflict
+from registry.models import AuditCheckpoint, AuditEvent, AuditHead, AuditSeal
+from registry.services import anchors, audit
+
+PORTION = 1000
+
+
+def forget() -> int:
+    """Let go of what is older than `PLETHORA_AUDIT_DAYS`; returns how many events. Raises Conflict (`broken`)."""
+    until = _until()
+    due = until is not None and _last(until) is not None
+    if not due and not _left(audit.newest_checkpoint()).exists():
+        return 0
+    verdict = audit.verify()
+    if not verdict.ok:
+        where = f"position {verdict.first_bad_seq} ({verdict.problem})"
+        raise Conflict(f"The record does not hold at {where}: nothing of it goes.", code="broken")
+    if until is not None:
+        checkpoint(until)
+    anchors.anchor_checkpoints()
+    return _delete()
+
+
+def checkpoint(until: datetime) -> AuditCheckpoint | None:
+    """None where nothing more than at the newest one is from before `until`."""
+    with transaction.atomic():
+        audit.lock_chain()
+        last = _last(until)
+        if last is None:
+            return None
+        row = audit.sign_checkpoint(last, until)
+        after = {"checkpoint": row.position, "until": until.isoformat()}
+        audit.record(SYSTEM, "audit.forget", "audit", after=after)
+        return row
+
+
+def _until() -> datetime | None:
+    """Whole days: else each round would find something, and say so in the record."""
+    if not settings.AUDIT_DAYS:
+        return None
+    moment = timezone.now() - timedelta(days=settings.AUDIT_DAYS)
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _last(until: datetime) -> AuditSeal | None:
+    """The last seal before the first that stays, if it lies beyond the newest checkpoint."""
+    newest = audit.newest_checkpoint()
+    rows = AuditSeal.objects.filter(position__gt=newest.position if newest else 0).order_by("position")
+    staying = rows.filter(event__at__gte=until).first()
+    return (rows.filter(position__lt=staying.position) if staying else rows).last()
+
+
+def _left(newest: AuditCheckpoint | None) -> QuerySet[AuditSeal]:
+    return AuditSeal.objects.filter(position__lte=newest.position if newest else 0)
+
+
+def _delete() -> int:
+    """An event goes before its seal, by which the database knows that it may."""
+    gone, left = 0, _left(audit.newest_checkpoint()).order_by("position")
+    while portion := dict(left.values_list("position", "event_id")[:PORTION]):
+        with transaction.atomic():
+            AuditHead.objects.filter(position__lte=max(portion)).delete()
+            AuditEvent.objects.filter(pk__in=portion.values()).delete()
+            AuditSeal.objects.filter(pk__in=portion).delete()
+        gone += len(portion)
+    return gone
