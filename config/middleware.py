@@ -1,9 +1,10 @@
-"""What every answer of the web process says to browsers, and how much it may be sent."""
+"""What every answer of the web process says to browsers, how much it may be sent, and whose turn it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from threading import BoundedSemaphore
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -18,8 +19,32 @@ PERMISSIONS = (
     " payment=(), serial=(), usb=()"
 )
 WAIT_SECONDS = 60  # most limits of the sign-in are by the minute
+TURNS = 2  # requests that a process works on at a time
+TURN_SECONDS = 0.1
 
 Answer = Callable[[HttpRequest], HttpResponse]
+
+
+class TurnsMiddleware:
+    """A few requests at a time: the threads of a process share one interpreter, and the more of them want it, the
+    more often they take it from each other. Eight at once cost each half as much processor time again.
+
+    Nobody waits long: a request may itself wait for a store or a slow sender, and that is no work.
+    A large body, or one that is streamed, takes no turn.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+        self.turns = BoundedSemaphore(TURNS)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        large = _sent(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        has_turn = not large and self.turns.acquire(timeout=TURN_SECONDS)
+        try:
+            return self.get_response(request)
+        finally:
+            if has_turn:
+                self.turns.release()
 
 
 class HeadersMiddleware:
@@ -46,11 +71,15 @@ class BodyLimitMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if request.path.startswith(MACHINES) or not length.isdecimal() or int(length) <= most:
+        if request.path.startswith(MACHINES) or _sent(request) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return self.get_response(request)
         return too_large(request)
+
+
+def _sent(request: HttpRequest) -> int:
+    """The length of its body in bytes, as the sender says it; 0 where it doesn't."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    return int(length) if length.isdecimal() else 0
 
 
 def too_large(request: HttpRequest) -> HttpResponse:

@@ -87,6 +87,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "registry.api.requests.RequestIdMiddleware",  # outermost: redirects and refusals have an id too
+    "config.middleware.TurnsMiddleware",
     "config.middleware.HeadersMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
