@@ -155,7 +155,11 @@ def _looked_up(host: str, port: int, deadline: float) -> list[Any]:
         finally:
             _looking_up.release()
 
-    threading.Thread(target=look, daemon=True, name="look-up").start()
+    try:
+        threading.Thread(target=look, daemon=True, name="look-up").start()
+    except RuntimeError as error:  # the system gives no more threads
+        _looking_up.release()
+        raise TimeoutError from error
     return answer.result(_left(deadline))
 
 

@@ -31,12 +31,13 @@ log = logging.getLogger(__name__)
 
 
 class Spool:
-    """One append-only file below `folder`. `write` is for one thread, `ingest` for another."""
+    """One append-only file below `folder`. `write`, `ingest` and `sync` are for a thread each."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._guard = threading.Lock()
+        self._synced: tuple[Path, int] | None = None
         self._open()
 
     def _open(self) -> None:
@@ -46,7 +47,7 @@ class Spool:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._path = draft.with_suffix(".ndjson")
         draft.rename(self._path)
-        self._read = self._synced = 0
+        self._read = 0
         folder = os.open(self.folder, os.O_RDONLY)
         os.fsync(folder)  # the name too outlives a power cut
         os.close(folder)
@@ -63,22 +64,24 @@ class Spool:
 
     def ingest(self) -> int:
         """Bring new lines and those of dead gateways into the database; how many. Raises DatabaseError."""
-        try:
-            count = self._ingest_own()
-            for path in self.folder.glob("*.ndjson"):
-                if path != self._path:
-                    count += _ingest_left_over(path)
-            self._rotate()
-            return count
-        finally:
-            self._sync()
+        count = self._ingest_own()
+        for path in self.folder.glob("*.ndjson"):
+            if path != self._path:
+                count += _ingest_left_over(path)
+        self._rotate()
+        return count
 
-    def _sync(self) -> None:
-        """All lines of a round at once, also while the database is away: one by one each answer would wait."""
-        size = os.fstat(self._file).st_size
-        if size > self._synced:
-            os.fdatasync(self._file)
-            self._synced = size
+    def sync(self) -> None:
+        """All lines since the last time at once: one by one each answer would wait for the disk."""
+        with self._guard:
+            if self._file == CLOSED or (now := (self._path, os.fstat(self._file).st_size)) == self._synced:
+                return
+            file = os.dup(self._file)  # it may be closed meanwhile; whoever writes doesn't wait
+        try:
+            os.fdatasync(file)
+        finally:
+            os.close(file)
+        self._synced = now
 
     def close(self) -> None:
         """Bring in what is left, and go without a trace if that worked. Whoever writes later is refused."""
@@ -108,19 +111,29 @@ class Spool:
 
 
 class Ingester:
-    """The thread that empties a spool."""
+    """Two threads: one empties a spool, one has the disk keep it, however long the database takes."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="receipts", daemon=True)
+        acts = (("receipts", self._run), ("receipts-disk", self._keep))
+        self._threads = [threading.Thread(target=act, name=name, daemon=True) for name, act in acts]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         self._done.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+
+    def _keep(self) -> None:
+        while not self._done.wait(EVERY_SECONDS):
+            try:
+                self._spool.sync()
+            except OSError:
+                log.exception("the disk does not keep the receipts")
 
     def _run(self) -> None:
         while not self._done.is_set():

@@ -62,14 +62,14 @@ class Table:
 def export_table(*, by: Caller, table: Table) -> Iterator[str]:
     """The rows, and before them the record from the first event that proves one of them to the last."""
     require_scope(by, Act.READ)
-    with transaction.atomic():
-        team = by.token.team if by.token else None
-        audit.record(by, "audit.export", "audit", team=team, after={"table": table.name, **table.asked})
-    while audit.seal():
-        pass
     rows = list(table.rows[: MOST_ROWS + 1])
     if len(rows) > MOST_ROWS:
         raise Invalid(f"These are more than {MOST_ROWS} rows: ask for a shorter span.", param="from")
+    with transaction.atomic():
+        team = by.token.team if by.token else None
+        audit.record(by, "audit.export", "audit", team=team, after={"table": table.name, **table.asked})
+    while audit.seal():  # after the rows were read: whatever proves one of them is sealed now
+        pass
     proven = [seqs for at in range(0, len(rows), CHUNK) for seqs in proofs.of(rows[at : at + CHUNK])]
     told = [
         {"kind": "row", "row": number, "proofs": seqs, "says": table.words(row)}
