@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from client import proofs
+from client import holds, proofs
 from client.output import Exit, rows, stop, talk
 from client.session import Session, signed_in
 
 app = typer.Typer(no_args_is_help=True, help="Who did what, who had what.")
+app.add_typer(holds.app, name="hold")
 FORMS = {"ndjson": "application/x-ndjson", "csv": "text/csv"}
 
 

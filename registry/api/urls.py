@@ -29,6 +29,7 @@ NOUNS = [
     "freezes",
     "lineage",
     "audit",
+    "holds",
     "serving",
     "storage",
     "receipts",

@@ -15,6 +15,7 @@ from registry.dashboard.lookups import look_up_address
 from registry.dashboard.moments import moment_of
 from registry.errors import Conflict, Invalid
 from registry.selectors import audit as selectors
+from registry.selectors import holds
 from registry.services import audit as services
 
 FILTERS = ("actor", "action", "object", "client", "q", "from", "to")
@@ -42,6 +43,8 @@ def listing(request: HttpRequest) -> HttpResponse:
         "slot": slot,
         "lookup": look_up_address(by, who, slot, at) if who else None,
         "problem": problem,
+        "holds": holds.listing(by).open().order_by("pk"),
+        "checkpoint": services.newest_checkpoint(),
         "filtered": any(asked.values()),
     }
     return render(request, "audit/list.html", context, status=400 if problem else 200)

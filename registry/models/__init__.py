@@ -20,6 +20,7 @@ from registry.models.datasets import Dataset, DatasetTokens, DatasetVersion
 from registry.models.evaluations import Evaluation
 from registry.models.federation import TokenExchange, TrustedIssuer
 from registry.models.freezes import Freeze
+from registry.models.holds import LegalHold
 from registry.models.idempotency import IdempotencyKey
 from registry.models.jobs import Job, JobCheckpoint, JobEvent, JobMetric, TrainingSpec
 from registry.models.merged import MergedModel
@@ -68,6 +69,7 @@ __all__ = [
     "JobCheckpoint",
     "JobEvent",
     "JobMetric",
+    "LegalHold",
     "Manifest",
     "ManifestEntry",
     "Membership",

@@ -5,7 +5,7 @@
 3. It is anchored in the store.
 4. What lies at or below it is deleted, in portions from the beginning. The database lets nothing else go.
 
-The next round finishes what this one left.
+The next round finishes what this one left. What goes ends before the first event that a legal hold covers.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from registry.access import SYSTEM
 from registry.errors import Conflict
 from registry.models import AuditCheckpoint, AuditEvent, AuditHead, AuditSeal
+from registry.selectors import holds
 from registry.services import anchors, audit
 
 PORTION = 1000
@@ -29,7 +30,7 @@ def forget() -> int:
     """Let go of what is older than `PLETHORA_AUDIT_DAYS`; returns how many events. Raises Conflict (`broken`)."""
     until = _until()
     due = until is not None and _last(until) is not None
-    if not due and not _left(audit.newest_checkpoint()).exists():
+    if not due and not _left().exists():
         return 0
     verdict = audit.verify()
     if not verdict.ok:
@@ -66,21 +67,32 @@ def _last(until: datetime) -> AuditSeal | None:
     """The last seal before the first that stays, if it lies beyond the newest checkpoint."""
     newest = audit.newest_checkpoint()
     rows = AuditSeal.objects.filter(position__gt=newest.position if newest else 0).order_by("position")
-    staying = rows.filter(event__at__gte=until).first()
+    staying = rows.filter(Q(event__at__gte=until) | holds.held("event__team")).first()
     return (rows.filter(position__lt=staying.position) if staying else rows).last()
 
 
-def _left(newest: AuditCheckpoint | None) -> QuerySet[AuditSeal]:
-    return AuditSeal.objects.filter(position__lte=newest.position if newest else 0)
+def _left() -> QuerySet[AuditSeal]:
+    """What a checkpoint says may go, and no hold that was placed since keeps."""
+    newest = audit.newest_checkpoint()
+    rows = AuditSeal.objects.filter(position__lte=newest.position if newest else 0).order_by("position")
+    kept = rows.filter(holds.held("event__team")).first()
+    return rows.filter(position__lt=kept.position) if kept else rows
 
 
 def _delete() -> int:
-    """An event goes before its seal, by which the database knows that it may."""
-    gone, left = 0, _left(audit.newest_checkpoint()).order_by("position")
-    while portion := dict(left.values_list("position", "event_id")[:PORTION]):
-        with transaction.atomic():
-            AuditHead.objects.filter(position__lte=max(portion)).delete()
-            AuditEvent.objects.filter(pk__in=portion.values()).delete()
-            AuditSeal.objects.filter(pk__in=portion).delete()
-        gone += len(portion)
+    gone = 0
+    while portion := _delete_portion():
+        gone += portion
     return gone
+
+
+def _delete_portion() -> int:
+    """An event goes before its seal, by which the database knows that it may."""
+    with transaction.atomic():
+        audit.lock_chain()
+        portion = dict(_left().values_list("position", "event_id")[:PORTION])
+        if portion:
+            AuditHead.objects.filter(position__lte=max(portion)).delete()
+            AuditEvent.objects.filter(pk__in=list(portion.values())).delete()
+            AuditSeal.objects.filter(pk__in=list(portion)).delete()
+    return len(portion)

@@ -175,6 +175,14 @@ def test_it_freezes_and_lifts(plethora):
     assert plethora("freeze", "list", "--json").stdout == "[]\n"
 
 
+def test_it_places_and_lifts_a_legal_hold(plethora):
+    made = json.loads(plethora("audit", "hold", "place", "health", "--reason", "case 7", "--json").stdout)
+    assert "case 7" in plethora("audit", "hold", "list").stdout
+    assert plethora("audit", "hold", "lift", made["id"], "--reason", "settled & over").returncode == 0
+    (row,) = json.loads(plethora("audit", "hold", "list", "--json").stdout)
+    assert row["lifted_at"] is not None
+
+
 def test_it_makes_closes_and_reopens_an_account(plethora, stamp):
     email = f"a/{stamp}@example.org"
     made = plethora("user", "create", email)

@@ -82,6 +82,8 @@ ACCESS: dict[str, Asks] = {
         {"table": "timeline", "client": THEIRS, "format": "csv"},
     ),
     f"{V1}/audit/keys": GET,
+    f"{V1}/audit/holds": {**GET, **post({**OF_TEAM, "reason": "r"}, told=403)},
+    f"{V1}/audit/holds/{{id}}": {"delete": Ask(query={"reason": "r"}, told=403)},
 }  # fmt: skip
 
 DATA: dict[str, Asks] = {

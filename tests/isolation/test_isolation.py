@@ -27,8 +27,8 @@ OF_ALL = (
     "/api/v1/audit/verify", "/api/v1/audit/export", "/api/v1/base-models/{base}/versions/{number}/impact",
     "/base-models", "/base-models/{name}",
 )  # fmt: skip
-# An administrator looks after accounts and teams: who is in them, not what they own.
-LOOKED_AFTER = ("/api/v1/teams", "/api/v1/users", "/users")
+# An administrator looks after accounts, teams and legal holds: who is in them, not what they own.
+LOOKED_AFTER = ("/api/v1/teams", "/api/v1/users", "/users", "/api/v1/audit/holds")
 PAGES_OF_IT = tuple(f"/settings/{{team}}{part}" for part in ("", "/health", "/members", "/members/remove"))
 pytestmark = pytest.mark.django_db
 

@@ -46,6 +46,7 @@ from registry.services import (
     clients,
     evaluations,
     freezes,
+    holds,
     jobs,
     merging,
     teams,
@@ -234,6 +235,8 @@ def _moves(made: Filled, version: AdapterVersion, other: AdapterVersion, word: s
     made.ids["campaigns"] = campaign.pk
     until = timezone.now() + timedelta(hours=1)
     freeze = freezes.freeze(by=by, team=made.team, reason=word or "r", until=until)
+    hold = holds.place(by=SYSTEM, team=made.team, reason=word or "r")
+    made.ids["holds"] = holds.lift(by=SYSTEM, hold=hold, reason=word or "r").pk
     made.ids["freezes"] = freezes.lift(by=by, freeze=freeze, reason=word).pk
 
 

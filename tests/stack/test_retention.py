@@ -61,7 +61,7 @@ def begun(monkeypatch: pytest.MonkeyPatch, reach: int) -> None:
     retention.checkpoint(until())
     anchors.anchor_checkpoints()
     with monkeypatch.context() as patch:
-        patch.setattr(retention, "_left", lambda _: AuditSeal.objects.filter(position__lte=reach))
+        patch.setattr(retention, "_left", lambda: AuditSeal.objects.filter(position__lte=reach))
         assert retention._delete() == reach
 
 

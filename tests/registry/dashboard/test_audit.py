@@ -9,9 +9,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from registry.access import SYSTEM
 from registry.dashboard.moments import moment_of
 from registry.errors import Invalid
-from registry.services import clients
+from registry.services import clients, holds
 from registry.storage import StoreError
 from registry.storage.local import LocalStore
 from tests.world import World
@@ -99,3 +100,12 @@ def test_what_is_sought_in_the_events_is_not_put_into_the_search_for_adapters(wo
 def test_an_address_breaks_after_its_marks(world: World, pages: Pages) -> None:
     clients.create(by=world.by("alice"), team=world.health, name="a-b", vertical="")
     assert "client:<wbr>health/<wbr>a-b</a>" in pages("alice").get("/audit").content.decode()
+
+
+def test_the_page_of_the_audit_says_what_is_held(pages: Pages, world: World) -> None:
+    holds.place(by=SYSTEM, team=world.health, reason="case 7")
+    holds.place(by=SYSTEM, team=None, reason="case 8")
+    text = pages("alice").get("/audit").content.decode()
+    assert "Team health" in text
+    assert "The whole installation" in text
+    assert "case 7" not in pages("charlie").get("/audit").content.decode()
