@@ -206,16 +206,18 @@ def verify() -> Verdict:
     """Walk the whole chain: positions without gaps, hashes that hold, heads and anchors that still stand.
 
     It begins at the newest checkpoint, or before it, where what may go is not gone yet. The rows are asked for
-    before the checkpoint: what retention deletes meanwhile is then still among them.
+    before the checkpoints, and these in the store before that in the database: retention goes the other way round.
     """
     heads = {head.position: head for head in AuditHead.objects.all()}
-    anchored, checkpoints = _anchored(anchors.HEADS), _anchored(anchors.CHECKPOINTS)
+    anchored = _anchored(anchors.HEADS)
     events, rows = AuditEvent.objects.count(), _sealed()
     first = next(rows, None)
+    checkpoints = _anchored(anchors.CHECKPOINTS)
     checkpoint = newest_checkpoint()
     end = checkpoint.position if checkpoint else 0
     found = partial(Verdict, events=events, begins_after=end, kept_since=checkpoint.until if checkpoint else None)
-    if wrong := _wrong_checkpoint(checkpoint, checkpoints, anchored):
+    gone = first.position - 1 if first else end
+    if wrong := _wrong_checkpoint(checkpoint, checkpoints, anchored) or _let_go_by_nobody(gone, checkpoints):
         return found(ok=False, sealed=0, head=GENESIS, first_bad_seq=wrong[0], problem=wrong[1])
     position, previous, sealed = end, checkpoint.hash if checkpoint else GENESIS, 0
     if first is not None and first.position <= end:
@@ -265,6 +267,12 @@ def _wrong_checkpoint(
     if not problem and not heads.get(row.position, set()) <= {row.hash}:
         problem = "an anchored head says otherwise than the checkpoint here"
     return (row.position, problem) if problem else None
+
+
+def _let_go_by_nobody(gone: int, checkpoints: dict[int, set[str]]) -> tuple[int, str] | None:
+    """Retention anchors before it deletes: who has the database and the keys still can't make that look so."""
+    last = max(checkpoints, default=0)
+    return (last + 1, "the beginning is gone, and no anchored checkpoint lets it go") if gone > last else None
 
 
 def _problem(seal_row: AuditSeal, position: int, previous: str, head: AuditHead | None) -> str:

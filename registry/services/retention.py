@@ -29,17 +29,15 @@ PORTION = 1000
 def forget() -> int:
     """Let go of what is older than `PLETHORA_AUDIT_DAYS`; returns how many events. Raises Conflict (`broken`)."""
     until = _until()
-    due = until is not None and _last(until) is not None
-    if not due and not _left().exists():
+    if until is None or (_last(until) is None and not _left(until).exists()):
         return 0
     verdict = audit.verify()
     if not verdict.ok:
         where = f"position {verdict.first_bad_seq} ({verdict.problem})"
         raise Conflict(f"The record does not hold at {where}: nothing of it goes.", code="broken")
-    if until is not None:
-        checkpoint(until)
+    checkpoint(until)
     anchors.anchor_checkpoints()
-    return _delete()
+    return _delete(until)
 
 
 def checkpoint(until: datetime) -> AuditCheckpoint | None:
@@ -71,26 +69,26 @@ def _last(until: datetime) -> AuditSeal | None:
     return (rows.filter(position__lt=staying.position) if staying else rows).last()
 
 
-def _left() -> QuerySet[AuditSeal]:
-    """What a checkpoint says may go, and no hold that was placed since keeps."""
+def _left(until: datetime) -> QuerySet[AuditSeal]:
+    """What a checkpoint says may go, and neither the setting nor a hold that was placed since keeps."""
     newest = audit.newest_checkpoint()
     rows = AuditSeal.objects.filter(position__lte=newest.position if newest else 0).order_by("position")
-    kept = rows.filter(holds.held("event__team")).first()
+    kept = rows.filter(Q(event__at__gte=until) | holds.held("event__team")).first()
     return rows.filter(position__lt=kept.position) if kept else rows
 
 
-def _delete() -> int:
+def _delete(until: datetime) -> int:
     gone = 0
-    while portion := _delete_portion():
+    while portion := _delete_portion(until):
         gone += portion
     return gone
 
 
-def _delete_portion() -> int:
+def _delete_portion(until: datetime) -> int:
     """An event goes before its seal, by which the database knows that it may."""
     with transaction.atomic():
         audit.lock_chain()
-        portion = dict(_left().values_list("position", "event_id")[:PORTION])
+        portion = dict(_left(until).values_list("position", "event_id")[:PORTION])
         if portion:
             AuditHead.objects.filter(position__lte=max(portion)).delete()
             AuditEvent.objects.filter(pk__in=list(portion.values())).delete()

@@ -23,6 +23,7 @@ from tests.registry.services.test_audit_mutations import cut, drop_triggers, eve
 from tests.stack.fixtures import Place
 
 OLD, NEW = 30, 10
+LET_GO_BY_NOBODY = "the beginning is gone, and no anchored checkpoint lets it go"
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def begun(monkeypatch: pytest.MonkeyPatch, reach: int) -> None:
     retention.checkpoint(until())
     anchors.anchor_checkpoints()
     with monkeypatch.context() as patch:
-        patch.setattr(retention, "_left", lambda: AuditSeal.objects.filter(position__lte=reach))
-        assert retention._delete() == reach
+        patch.setattr(retention, "_left", lambda _: AuditSeal.objects.filter(position__lte=reach))
+        assert retention._delete(until()) == reach
 
 
 def test_what_is_old_goes_and_the_rest_verifies(chain: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +112,9 @@ def test_where_all_is_gone_the_chain_goes_on_from_the_checkpoint(place: Place, s
 def test_a_death_after_the_checkpoint_is_made_good_by_the_next_round(chain: None, settings: Any) -> None:
     retention.checkpoint(until())
     assert (audit.verify().ok, audit.verify().sealed) == (True, OLD + NEW)
-    settings.AUDIT_DAYS = 0  # what was said to go goes, whatever is wished for later
+    settings.AUDIT_DAYS = 0  # whoever wishes for all of it from now on keeps what is left
+    assert (retention.forget(), audit.verify().sealed) == (0, OLD + NEW)
+    settings.AUDIT_DAYS = 7
     assert retention.forget() == OLD
     assert (audit.verify().ok, set(selectors.anchored(selectors.CHECKPOINTS))) == (True, {OLD})
 
@@ -181,7 +184,7 @@ def test_a_prune_without_a_checkpoint_is_found(chain: None) -> None:
     drop_triggers()
     prune(10)
     verdict = audit.verify()
-    assert (verdict.ok, verdict.first_bad_seq, verdict.problem) == (False, 1, "position 1 is missing")
+    assert (verdict.ok, verdict.first_bad_seq, verdict.problem) == (False, 1, LET_GO_BY_NOBODY)
 
 
 def test_a_prune_beyond_the_checkpoint_is_found(chain: None) -> None:
@@ -189,7 +192,7 @@ def test_a_prune_beyond_the_checkpoint_is_found(chain: None) -> None:
     drop_triggers()
     prune(OLD + 3)
     verdict = audit.verify()
-    assert (verdict.first_bad_seq, verdict.problem) == (OLD + 1, f"position {OLD + 1} is missing")
+    assert (verdict.first_bad_seq, verdict.problem) == (OLD + 1, LET_GO_BY_NOBODY)
 
 
 def test_a_forged_checkpoint_is_found(chain: None) -> None:
@@ -215,6 +218,20 @@ def test_a_checkpoint_that_was_moved_on_is_found(chain: None) -> None:
     AuditCheckpoint.objects.update(position=OLD + 2, hash=seal.hash)
     prune(OLD + 2)
     assert (audit.verify().ok, audit.verify().first_bad_seq) == (False, OLD + 2)
+
+
+def test_a_checkpoint_with_our_own_keys_lets_nothing_go_that_was_not_anchored(chain: None) -> None:
+    newest = AuditSeal.objects.get(position=OLD + NEW)
+    audit.sign_checkpoint(newest, until())
+    drop_triggers()
+    prune(OLD + NEW)
+    verdict = audit.verify()
+    assert (verdict.ok, verdict.first_bad_seq, verdict.problem) == (False, 1, LET_GO_BY_NOBODY)
+
+
+def test_a_checkpoint_with_our_own_keys_has_us_delete_nothing_that_is_new(chain: None) -> None:
+    audit.sign_checkpoint(AuditSeal.objects.get(position=OLD + NEW), until())
+    assert (retention.forget(), positions()[0]) == (OLD, OLD + 1)
 
 
 def test_a_checkpoint_that_was_taken_away_is_missed(chain: None) -> None:
@@ -272,8 +289,7 @@ def test_an_exported_checkpoint_that_was_edited_is_found(
         verified(tmp_path, lines)
 
 
-def test_who_had_what_is_answered_without_the_event(place: Place, settings: Any) -> None:
-    settings.AUDIT_DAYS = 7
+def test_who_had_what_is_answered_without_the_event(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     team = Team.objects.create(slug="health", name="Health")
     version = make_version(team)
     client = clients.create(by=SYSTEM, team=team, name="ward", vertical="")
@@ -281,7 +297,7 @@ def test_who_had_what_is_answered_without_the_event(place: Place, settings: Any)
     assignments.assign(by=SYSTEM, client=client, slot="default", target=target, reason="")
     seal_and_anchor()
     assert assigned.resolve(SYSTEM, client.address, "default").audit_seq is not None
-    retention.checkpoint(timezone.now() + timedelta(seconds=1))
+    monkeypatch.setattr(retention, "_until", timezone.now)
     retention.forget()
     found = assigned.resolve(SYSTEM, client.address, "default")
     assert (found.shares[0].version, found.audit_seq) == (version, None)
