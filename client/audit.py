@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from client import holds, proofs
+from client.bulk_moves import moment
 from client.output import Exit, rows, stop, talk
 from client.session import Session, signed_in
 
@@ -27,8 +27,7 @@ def at(
     slot: Annotated[str, typer.Option()] = "default",
 ) -> None:
     """Which adapter a client had at a time, to the digest."""
-    moment = _moment(date)
-    found = session.server.get("/resolve", client=client_address, slot=slot, at=moment)
+    found = session.server.get("/resolve", client=client_address, slot=slot, at=moment(date))
     columns = ("address", "percent", "manifest_sha256")
     session.show(found, rows(found["versions"], *columns))
 
@@ -117,7 +116,7 @@ def export(
     if form not in FORMS:
         stop(Exit.USAGE, f"{form!r} is no format; write ndjson or csv")
     params: dict[str, Any] = {"table": table, "client": client, "adapter": adapter}
-    params |= {"from": since and _moment(since), "to": until and _moment(until)}
+    params |= {"from": since and moment(since), "to": until and moment(until)}
     if everything:
         params["everything"] = "true"
     chunks = session.server.stream("/audit/export", accept=FORMS[form], **params)
@@ -130,10 +129,3 @@ def export(
         talk.print(f"Written to {output}.", markup=False)
         if session.as_json:
             session.show({"file": str(output)})
-
-
-def _moment(date: str) -> str:
-    try:
-        return datetime.fromisoformat(date).astimezone().isoformat()
-    except ValueError:
-        stop(Exit.USAGE, f"{date!r} is no date; write 2026-11-24T12:00:00Z")

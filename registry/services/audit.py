@@ -202,6 +202,11 @@ class Verdict:
     kept_since: datetime | None = None
 
 
+def object_of(team: Team | None) -> str:
+    """What an act was about that holds for a team, or for all of them."""
+    return f"team:{team.slug}" if team else "installation"
+
+
 def verify() -> Verdict:
     """Walk the whole chain: positions without gaps, hashes that hold, heads and anchors that still stand.
 

@@ -33,7 +33,7 @@ def freeze(*, by: Caller, team: Team | None, reason: str, until: datetime) -> Fr
     with transaction.atomic():
         row = Freeze.objects.create(team=team, reason=reason, until=until, actor=by.on_behalf_of or by.name)
         after = {"freeze": row.pk, "until": until.isoformat()}
-        audit.record(by, "freeze.begin", object_of(row), team=team, after=after, reason=reason)
+        audit.record(by, "freeze.begin", audit.object_of(team), team=team, after=after, reason=reason)
         return row
 
 
@@ -48,7 +48,7 @@ def lift(*, by: Caller, freeze: Freeze, reason: str = "") -> Freeze:
             ended = freeze.lifted_at or freeze.until
             raise Conflict(f"This freeze ended at {ended.isoformat()}.", code="ended", allowed=[])
         after = {"freeze": freeze.pk}
-        audit.record(by, "freeze.lift", object_of(freeze), team=freeze.team, after=after, reason=reason)
+        audit.record(by, "freeze.lift", audit.object_of(freeze.team), team=freeze.team, after=after, reason=reason)
     freeze.refresh_from_db()
     return freeze
 
@@ -58,10 +58,6 @@ def _require(by: Caller, team: Team | None) -> None:
         require_administrator(by)
     else:
         require(by, Act.PUBLISH, team)
-
-
-def object_of(freeze: Freeze) -> str:
-    return f"team:{freeze.team.slug}" if freeze.team else "installation"
 
 
 def holding(team: Team) -> Freeze | None:

@@ -22,7 +22,7 @@ def place(*, by: Caller, team: Team | None, reason: str) -> LegalHold:
     with transaction.atomic():
         audit.lock_chain()
         row = LegalHold.objects.create(team=team, reason=reason, actor=by.on_behalf_of or by.name)
-        audit.record(by, "hold.place", _object(row), team=team, after={"hold": row.pk}, reason=reason)
+        audit.record(by, "hold.place", audit.object_of(team), team=team, after={"hold": row.pk}, reason=reason)
         return row
 
 
@@ -35,10 +35,8 @@ def lift(*, by: Caller, hold: LegalHold, reason: str) -> LegalHold:
         who = by.on_behalf_of or by.name
         if LegalHold.objects.open().filter(pk=hold.pk).update(lifted_at=timezone.now(), lifted_by=who) != 1:
             raise Conflict("This hold was lifted before.", code="ended", allowed=[])
-        audit.record(by, "hold.lift", _object(hold), team=hold.team, before={"hold": hold.pk}, reason=reason)
+        audit.record(
+            by, "hold.lift", audit.object_of(hold.team), team=hold.team, before={"hold": hold.pk}, reason=reason
+        )
     hold.refresh_from_db()
     return hold
-
-
-def _object(hold: LegalHold) -> str:
-    return f"team:{hold.team.slug}" if hold.team else "installation"
