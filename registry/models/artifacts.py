@@ -7,6 +7,7 @@ A manifest is content-addressed too: its digest is that of the canonical JSON of
 from __future__ import annotations
 
 from django.db import models
+from django.utils.functional import cached_property
 
 from registry.choices import ArtifactState
 from registry.models.base import TimestampedModel
@@ -45,7 +46,7 @@ class Manifest(TimestampedModel):
     sha256 = DigestField(primary_key=True)
     artifacts = models.ManyToManyField(Artifact, through="ManifestEntry", related_name="manifests")
 
-    @property
+    @cached_property
     def files(self) -> dict[str, dict[str, str | int]]:
         """``{path: {"sha256", "size"}}``, sorted by path."""
         entries = sorted(self.entries.all(), key=lambda entry: entry.path)

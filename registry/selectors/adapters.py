@@ -121,9 +121,9 @@ def downloadable(version_: AdapterVersion) -> dict[str, dict[str, str | int]]:
 def _adapters() -> QuerySet[Adapter]:
     """With `highest`, the number of the highest ready version."""
     ready = AdapterVersion.objects.filter(adapter=OuterRef("pk"), status=VersionStatus.READY).order_by("-number")
-    return Adapter.objects.select_related("team", "base_model").annotate(
-        highest=Subquery(ready.values("number")[:1])
-    )
+    columns = (field.name for field in Adapter._meta.concrete_fields)
+    rows = Adapter.objects.select_related("team", "base_model").only(*columns, "team__slug", "base_model__name")
+    return rows.annotate(highest=Subquery(ready.values("number")[:1]))
 
 
 # The columns that are told of what stands around a version: each costs, and no question is asked more often.

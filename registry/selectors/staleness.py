@@ -142,14 +142,24 @@ def named(rows: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
 def sharing(rows: QuerySet[AdapterVersion]) -> list[AdapterVersion]:
     """`rows` with all that the reasons need to be told; bases and datasets, which many share, are read once."""
     versions = list(rows.only("number", "adapter", "base_version", "dataset_version"))
-    bases = BaseVersion.objects.select_related("base_model").defer("module_table")
-    trained = DatasetVersion.objects.select_related("dataset__team").defer("report")
-    base_of = bases.in_bulk({version.base_version_id for version in versions})
-    dataset_of = trained.in_bulk({version.dataset_version_id for version in versions} - {None})
+    base_of = _bases().in_bulk({version.base_version_id for version in versions})
+    dataset_of = _trained().in_bulk({version.dataset_version_id for version in versions} - {None})
     for version in versions:
         version.base_version = base_of[version.base_version_id]
         version.dataset_version = dataset_of.get(version.dataset_version_id)
     return versions
+
+
+@cache
+def _bases() -> QuerySet[BaseVersion]:
+    rows = BaseVersion.objects.select_related("base_model")
+    return rows.only("number", "status", "ended_at", "base_model__name", "base_model__current")
+
+
+@cache
+def _trained() -> QuerySet[DatasetVersion]:
+    rows = DatasetVersion.objects.select_related("dataset__team")
+    return rows.only("number", "status", "status_at", "dataset__name", "dataset__team__slug")
 
 
 def reasons_for(versions: Sequence[AdapterVersion]) -> dict[int, list[Reason]]:

@@ -84,7 +84,7 @@ def of_versions(rows: Sequence[AdapterVersion]) -> OfVersions:
 
 def of_new(version: AdapterVersion) -> OfVersions:
     """Of one that was just made: nothing hangs on it yet."""
-    return OfVersions(_files([version]))
+    return OfVersions({version.manifest_id: version.manifest.files})
 
 
 def aliases_of(rows: Iterable[AdapterVersion]) -> dict[int, list[str]]:

@@ -36,10 +36,10 @@ def create(
     """
     require(by, Act.TRAIN, adapter.team)
     _check_base(adapter, base_version)
+    if not _zipped(files):
+        return _queued(by, adapter, base_version, artifacts.upload_all(chosen_files(files)))
     with TemporaryDirectory(prefix="unpacked-") as folder:
-        chosen = _unpacked(files, Path(folder)) if _zipped(files) else chosen_files(files)
-        stored = {name: artifacts.upload(path) for name, path in chosen.items()}
-    return _queued(by, adapter, base_version, stored)
+        return _queued(by, adapter, base_version, artifacts.upload_all(_unpacked(files, Path(folder))))
 
 
 def create_uploaded(*, by: Caller, adapter: Adapter, base_version: BaseVersion, upload: Upload) -> AdapterVersion:
@@ -78,12 +78,15 @@ def _queued(
     with transaction.atomic():
         number = allot(adapter)
         obj = f"adapter:{adapter.address}@{number}"
+        job = jobs.create(by=by, kind=JobKind.VERIFY_IMPORT, team=adapter.team, payload={}, obj=obj)
+        # Last, because it locks the artifacts: who brings the same bytes waits from here on.
+        manifest = artifacts.commit_manifest(stored)
         version = AdapterVersion.objects.create(
             adapter=adapter,
             number=number,
             base_version=base_version,
-            manifest=artifacts.commit_manifest(stored),
-            job=jobs.create(by=by, kind=JobKind.VERIFY_IMPORT, team=adapter.team, payload={}, obj=obj),
+            manifest=manifest,
+            job=job,
             status=VersionStatus.VERIFYING,
             created_by=by.person,
         )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
 
 from registry.models import Adapter, BaseModel, Dataset
+
+NEXT = "UPDATE {table} SET version_counter = version_counter + 1 WHERE id = %s RETURNING version_counter"
 
 
 def allot(parent: BaseModel | Dataset | Adapter) -> int:
     """The next number; call it in the transaction of the version that takes it."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("a number is taken in the transaction of the version that bears it")
-    rows = type(parent)._default_manager.filter(pk=parent.pk)
-    rows.update(version_counter=F("version_counter") + 1)
-    return int(rows.values_list("version_counter", flat=True).get())
+    with connection.cursor() as cursor:  # the ORM can't ask an UPDATE for what it wrote
+        cursor.execute(NEXT.format(table=parent._meta.db_table), [parent.pk])
+        (number,) = cursor.fetchone()
+    return int(number)
