@@ -67,14 +67,14 @@ class OfBaseVersion(Histories):
     @extend_schema(parameters=[FROM, Span], responses={200: HadOut(many=True)})
     def get(self, request: Request, base: str, number: int) -> Response | StreamingHttpResponse:
         row = base_models.version(self.by, base_models.one(self.by, base), number)
-        return self.told(request, AdapterVersion.objects.filter(base_version=row))
+        return self.told(request, timeline.on_base(row))
 
 
 class OfDatasetVersion(Histories):
     @extend_schema(parameters=[FROM, Span], responses={200: HadOut(many=True)})
     def get(self, request: Request, team: str, name: str, number: int) -> Response | StreamingHttpResponse:
         row = datasets.version(self.by, Act.READ, team, name, number)
-        return self.told(request, AdapterVersion.objects.filter(dataset_version=row))
+        return self.told(request, timeline.trained_on(row))
 
 
 urlpatterns = [

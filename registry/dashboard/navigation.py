@@ -35,7 +35,11 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
         here = request.path == url or (url != "/" and request.path.startswith(f"{url}/"))
         return Room(label, icon, url, count, warn, here)
 
-    administration = [room("Accounts", "user-cog", "users"), room("Storage", "hard-drive", "storage")]
+    administration = [
+        room("Accounts", "user-cog", "users"),
+        room("Legal holds", "lock", "holds"),
+        room("Storage", "hard-drive", "storage"),
+    ]
     return {
         "frozen": freezes.shown(by),
         "nav": {

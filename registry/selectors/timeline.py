@@ -15,7 +15,7 @@ from django.db.models import Case, DateTimeField, F, IntegerField, Q, QuerySet, 
 from django.db.models.functions import Coalesce
 
 from registry.access import Act, Caller, require, require_scope, seen_teams, visible
-from registry.models import AdapterVersion, Assignment, Client
+from registry.models import AdapterVersion, Assignment, BaseVersion, Client, DatasetVersion
 
 MOVE = "alias__history"
 
@@ -30,6 +30,15 @@ def intervals(
 
 def oldest_first(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
     return rows.order_by(F("since"), "pk")
+
+
+def on_base(version: BaseVersion) -> QuerySet[AdapterVersion]:
+    """What `of_versions` is asked about where a base version is meant."""
+    return AdapterVersion.objects.filter(base_version=version)
+
+
+def trained_on(version: DatasetVersion) -> QuerySet[AdapterVersion]:
+    return AdapterVersion.objects.filter(dataset_version=version)
 
 
 def of_versions(

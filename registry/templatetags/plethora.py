@@ -67,6 +67,8 @@ BADGES = {
     "unassigned": ("archived", "user-x"),
     "paused": ("archived", "circle-pause"),
     "waived": ("archived", "bell-off"),
+    "held": ("queued", "lock"),
+    "lifted": ("archived", "lock-open"),
 }
 
 

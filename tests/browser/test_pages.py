@@ -27,7 +27,9 @@ PAGES = (
     "/datasets/atelier/two-versions?version=2&against=1", "/campaigns", "/campaigns/{campaign}",
     "/settings/atelier", "/settings/atelier/tokens", "/settings/atelier/webhooks",
     "/settings/atelier/webhooks/{webhook}", "/settings/atelier/issuers", "/settings/atelier/health",
-    "/users", "/storage", "/bulk-moves", "/freezes", "/serving", "/audit", "/audit?who=atelier/marlow-stores",
+    "/users", "/storage", "/bulk-moves", "/freezes", "/holds", "/adapters/{adapter}/3/clients",
+    "/adapters/{adapter}/2/clients?from=2020-01-01&to=2100-01-01", "/base-models/llama-3-8b/1/clients",
+    "/datasets/atelier/retail-notes/1/clients", "/serving", "/audit", "/audit?who=atelier/marlow-stores",
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ OF_ALL = (
     "/base-models", "/base-models/{name}",
 )  # fmt: skip
 # An administrator looks after accounts, teams and legal holds: who is in them, not what they own.
-LOOKED_AFTER = ("/api/v1/teams", "/api/v1/users", "/users", "/api/v1/audit/holds")
+LOOKED_AFTER = ("/api/v1/teams", "/api/v1/users", "/users", "/api/v1/audit/holds", "/holds")
 PAGES_OF_IT = tuple(f"/settings/{{team}}{part}" for part in ("", "/health", "/members", "/members/remove"))
 pytestmark = pytest.mark.django_db
 

@@ -1,0 +1,48 @@
+"""Legal holds: what nothing is deleted of, what was held before, and the forms to place and lift one."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+
+from registry.access import Act, administers
+from registry.dashboard.callers import act, caller, page, paged
+from registry.selectors import holds as selectors
+from registry.selectors import teams as team_selectors
+from registry.services import holds as services
+
+
+@page
+def listing(request: HttpRequest) -> HttpResponse:
+    by = caller(request)
+    administrator = administers(by)
+    context = {
+        "page": paged(request, selectors.listing(by).order_by("-pk")),
+        "teams": team_selectors.listing(by).order_by("slug") if administrator else (),
+        "administrator": administrator,
+    }
+    return render(request, "holds/list.html", context)
+
+
+@act
+def place(request: HttpRequest) -> str:
+    by, named = caller(request), request.POST.get("team", "")
+    team = team_selectors.looked_after(by, Act.READ, named) if named else None
+    row = services.place(by=by, team=team, reason=request.POST.get("reason", "").strip()[:2000])
+    what = f"of team {row.team.slug}" if row.team else "of the whole installation"
+    return f"Nothing {what} is deleted from its record and receipts until the hold is lifted."
+
+
+@act
+def lift(request: HttpRequest, pk: int) -> str:
+    by = caller(request)
+    services.lift(by=by, hold=selectors.one(by, pk), reason=request.POST.get("reason", "").strip()[:2000])
+    return "The hold is lifted; what it alone kept goes when its time is over."
+
+
+urlpatterns = [
+    path("holds", listing, name="holds"),
+    path("holds/place", place, name="hold-place"),
+    path("holds/<int:pk>/lift", lift, name="hold-lift"),
+]
