@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -28,7 +29,7 @@ from registry.choices import UPLOAD_TRANSITIONS, UploadState, sources
 from registry.errors import Conflict, Invalid, NotFound, TooLarge, fault
 from registry.models import Artifact, Manifest, Team, Upload, UploadFile
 from registry.selectors import uploads as selectors
-from registry.services import artifacts, audit, destruction
+from registry.services import artifacts, audit, destruction, outlasting
 from registry.services.announced import Announced, check
 from registry.services.artifacts import Stored
 from registry.storage import Missing, StoreError, artifact_key, store
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 MIB = 1024 * 1024
 SMALLEST_PART, USUAL_PARTS, LARGEST_USUAL, MOST_PARTS = 16 * MIB, 100, 64 * MIB, 5000
 PATIENCE = 20.0  # seconds that one `complete` hashes files before it asks to be asked again
+LARGE = 1024 * MIB  # files whose hashing may take longer than that, and goes on meanwhile
 PREFIX = "uploads/"
 ORPHAN_SECONDS = 24 * 3600
 
@@ -132,9 +134,10 @@ def complete(*, by: Caller, upload: Upload) -> Upload:
     _refuse_gaps(files)
     until, wrong = time.monotonic() + PATIENCE, []
     for file in [file for file in files if not file.present]:
-        if not _adopted(file):
+        right = _verified(file, seconds=until - time.monotonic())
+        if right is False:
             wrong.append(file)
-        if time.monotonic() > until:
+        if right is None or time.monotonic() > until:
             break
     if wrong:
         raise _other_bytes(wrong)
@@ -167,6 +170,15 @@ def _refuse_gaps(files: list[UploadFile]) -> None:
     if faults:
         text = f"{faults[0]['message']}; GET the upload for the addresses of what is missing."
         raise Conflict(text, code="upload_incomplete", param=faults[0]["param"], errors=faults)
+
+
+def _verified(file: UploadFile, *, seconds: float) -> bool | None:
+    """None where hashing goes on after `seconds`."""
+    if file.size < LARGE:
+        return _adopted(file)
+    right = outlasting.outcome(f"upload {file.pk}", partial(_adopted, file), seconds=seconds)
+    file.present = bool(right)
+    return right
 
 
 def _adopted(file: UploadFile) -> bool:

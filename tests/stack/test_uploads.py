@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from rest_framework.test import APIClient
 from registry.access import SYSTEM, Caller
 from registry.choices import ArtifactState, Scope
 from registry.models import Artifact, Upload, User
-from registry.services import datasets, teams, tokens, uploads
+from registry.services import artifacts, datasets, teams, tokens, uploads
 from registry.storage import artifact_key, store
 from tests.stack.crowd import at_once
 from tests.stack.fixtures import Place
@@ -90,6 +91,39 @@ def test_wrong_bytes_are_refused_and_right_ones_taken_after(client: APIClient) -
         put(part, CONTENT[::-1])
     assert complete(client, upload).status_code == 422
     assert list(store().keys("")) == []
+    for part in again(client, upload):
+        put(part)
+    assert complete(client, upload).status_code == 200
+
+
+def test_a_very_large_file_is_verified_beside_the_request(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, adopt, begun = threading.Event(), artifacts.adopt, []
+
+    def held_up(key: str, stored: artifacts.Stored) -> bool:
+        begun.append(key)
+        return going.wait(60) and adopt(key, stored)
+
+    monkeypatch.setattr(uploads, "LARGE", 0)
+    monkeypatch.setattr(uploads, "PATIENCE", 0.0)
+    monkeypatch.setattr(artifacts, "adopt", held_up)
+    upload = announce(client)
+    for part in upload["files"][0]["parts"]:
+        put(part)
+    assert [complete(client, upload).status_code for _ in range(3)] == [202] * 3
+    going.set()
+    monkeypatch.setattr(uploads, "PATIENCE", 60.0)
+    assert complete(client, upload).status_code == 200
+    assert len(begun) == 1
+
+
+def test_a_very_large_file_of_other_bytes_is_refused(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "LARGE", 0)
+    upload = announce(client)
+    for part in upload["files"][0]["parts"]:
+        put(part, CONTENT[::-1])
+    assert complete(client, upload).json()["code"] == "wrong_digest"
     for part in again(client, upload):
         put(part)
     assert complete(client, upload).status_code == 200
