@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.archives import archived
-from registry.api.fields import Reason, Searched, person
+from registry.api.fields import Choice, Numbered, Reason, Searched, person
 from registry.api.files import BYTES, FromUpload, UploadView, download, noted, received
 from registry.api.jobs import error_of
 from registry.api.outputs import Listed, Out
@@ -138,8 +138,8 @@ class AdapterVersionOut(Out[AdapterVersion]):
         return person(row.created_by)
 
 
-class VersionFilters(Searched):
-    status = serializers.ChoiceField(choices=VersionStatus.choices, required=False)
+class VersionFilters(Searched, Numbered):
+    status = Choice(choices=VersionStatus.choices, required=False)
 
 
 class AllFilters(VersionFilters):
@@ -161,7 +161,7 @@ class AllVersions(View):
 
     @extend_schema(parameters=[AllFilters], responses={200: AdapterVersionOut(many=True)})
     def get(self, request: Request) -> Response:
-        rows = selectors.versions(self.by, **self.parse(AllFilters, request.query_params))
+        rows = selectors.versions(self.by, **self.query(AllFilters))
         return self.page(rows, AdapterVersionOut)
 
 
@@ -169,7 +169,7 @@ class Versions(UploadView):
     @extend_schema(parameters=[VersionFilters], responses={200: AdapterVersionOut(many=True)})
     def get(self, request: Request, team: str, name: str) -> Response:
         adapter = addresses.adapter_of(self.by, Act.READ, team, name)
-        rows = selectors.versions(self.by, adapter, **self.parse(VersionFilters, request.query_params))
+        rows = selectors.versions(self.by, adapter, **self.query(VersionFilters))
         return self.page(rows, AdapterVersionOut, ordering="-number")
 
     @extend_schema(
@@ -233,7 +233,7 @@ class Zip(View):
 class Compare(View):
     @extend_schema(parameters=[CompareQuery], responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request, team: str, name: str) -> Response:
-        query = self.parse(CompareQuery, request.query_params)
+        query = self.query(CompareQuery)
         rows = [comparisons.side(self.by, team, name, query[side], param=side) for side in ("left", "right")]
         left, right = (AdapterVersionOut(row).data for row in rows)
         facts = [{key: words[key] for key in COMPARED} for words in (left, right)]

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import Searched, SlugField
+from registry.api.fields import Choice, Searched, SlugField
 from registry.api.outputs import Listed, Out
 from registry.api.views import View
 from registry.choices import VersionStatus
@@ -84,16 +84,14 @@ class Filters(Searched):
     team = serializers.CharField(required=False, max_length=63)
     vertical = serializers.CharField(required=False, max_length=63)
     base_model = serializers.CharField(required=False, max_length=63)
-    status = serializers.ChoiceField(choices=VersionStatus.choices, required=False)
-    order_by = serializers.ChoiceField(choices=selectors.ORDERS, required=False)
+    status = Choice(choices=VersionStatus.choices, required=False)
+    order_by = Choice(choices=selectors.ORDERS, required=False)
 
 
 class Adapters(View):
     @extend_schema(parameters=[Filters], responses={200: AdapterOut(many=True)})
     def get(self, request: Request) -> Response:
-        filters = self.parse(Filters, request.query_params)
-        ordering = filters.pop("order_by", "-pk")
-        return self.page(selectors.listing(self.by, **filters), AdapterOut, ordering=ordering)
+        return self.page(selectors.listing(self.by, **self.query(Filters)), AdapterOut)
 
     @extend_schema(request=AdapterIn, responses={201: AdapterOut})
     def post(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import named, person
+from registry.api.fields import Choice, named, person
 from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import Role
@@ -32,7 +32,7 @@ class AliasIn(serializers.Serializer[Any]):
 class ProtectionIn(serializers.Serializer[Any]):
     """What is left out stays; an empty role, an empty gate and 0 approvals are taken away."""
 
-    role = serializers.ChoiceField(choices=Role.choices, required=False, allow_blank=True)
+    role = Choice(choices=Role.choices, required=False, allow_blank=True)
     gate = serializers.ListField(child=serializers.DictField(), required=False, max_length=20)
     approvals_required = serializers.IntegerField(min_value=0, max_value=20, required=False)
 

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from registry.access import Act, require_scope
 from registry.api.clients import IntervalOut
+from registry.api.fields import Choice
 from registry.api.outputs import Out
 from registry.api.receipts import ReceiptOut
 from registry.api.tables import Csv, Ndjson, Tabular, csv_line
@@ -56,7 +57,7 @@ class EventOut(Out[AuditEvent]):
 class Audit(Tabular):
     @extend_schema(parameters=[AuditQuery], responses={200: EventOut(many=True)})
     def get(self, request: Request) -> Response | StreamingHttpResponse:
-        return self.listed(selectors.listing(self.by, self.parse(AuditQuery, request.query_params)), EventOut)
+        return self.listed(selectors.listing(self.by, self.query(AuditQuery)), EventOut)
 
 
 class ExportQuery(serializers.Serializer[Any]):
@@ -66,7 +67,7 @@ class ExportQuery(serializers.Serializer[Any]):
     each with the events that prove it.
     """
 
-    table = serializers.ChoiceField(choices=["receipts", "timeline"], required=False)
+    table = Choice(choices=["receipts", "timeline"], required=False)
     client = serializers.CharField(required=False, max_length=130)
     adapter = serializers.CharField(required=False, max_length=200)
     everything = serializers.BooleanField(required=False, default=False)
@@ -96,7 +97,7 @@ class Export(Tabular):
 
     @extend_schema(parameters=[ExportQuery], responses={(200, Ndjson.media_type): str, (200, Csv.media_type): str})
     def get(self, request: Request) -> StreamingHttpResponse:
-        query = self.parse(ExportQuery, request.query_params)
+        query = self.query(ExportQuery)
         if "table" in query:
             lines = exports.export_table(by=self.by, table=self._table(query))
         else:

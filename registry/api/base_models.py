@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.api.fields import Reason, SlugField, person
+from registry.api.fields import Choice, Numbered, Reason, SlugField, person
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
 from registry.api.views import View
@@ -96,16 +96,17 @@ class BaseVersionOut(Out[BaseVersion]):
 
 class Filters(serializers.Serializer[Any]):
     q = serializers.CharField(required=False, max_length=100)
+    order_by = Choice(choices=["name", "-name", "created_at", "-created_at"], required=False)
 
 
-class VersionFilters(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(choices=BaseStatus.choices, required=False)
+class VersionFilters(Numbered):
+    status = Choice(choices=BaseStatus.choices, required=False)
 
 
 class Bases(View):
     @extend_schema(parameters=[Filters], responses={200: BaseOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.parse(Filters, request.query_params)), BaseOut)
+        return self.page(selectors.listing(self.by, **self.query(Filters)), BaseOut)
 
     @extend_schema(request=BaseIn, responses={201: BaseOut})
     def post(self, request: Request) -> Response:
@@ -122,7 +123,7 @@ class Versions(View):
     @extend_schema(parameters=[VersionFilters], responses={200: BaseVersionOut(many=True)})
     def get(self, request: Request, base: str) -> Response:
         row = selectors.one(self.by, base)
-        rows = selectors.versions(self.by, row, **self.parse(VersionFilters, request.query_params))
+        rows = selectors.versions(self.by, row, **self.query(VersionFilters))
         return self.page(rows, BaseVersionOut, ordering="-number")
 
     @extend_schema(request=BaseVersionIn, responses={202: BaseVersionOut})

@@ -117,7 +117,7 @@ class Carried(View):
 
     @property
     def dry_run(self) -> bool:
-        return bool(self.parse(DryRun, self.request.query_params)["dry_run"])
+        return bool(self.query(DryRun)["dry_run"])
 
     def answer(self, made: tuple[BulkMove | None, list[Step]]) -> Response:
         bulk, steps = made
@@ -143,7 +143,7 @@ class Carried(View):
 class Bulk(Carried):
     @extend_schema(parameters=[Filters], responses={200: BulkOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.parse(Filters, request.query_params)), BulkOut)
+        return self.page(selectors.listing(self.by, **self.query(Filters)), BulkOut)
 
     @extend_schema(parameters=[DryRun], request=BulkIn, responses={200: dict[str, Any], 201: dict[str, Any]})
     def post(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import DryRun
+from registry.api.fields import Choice, DryRun, Ordered
 from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import CampaignState
@@ -75,21 +75,20 @@ class CampaignOut(Out[Campaign]):
         return [dict(item) for item in ItemOut(selectors.items(row), many=True).data]
 
 
-class Filters(serializers.Serializer[Any]):
+class Filters(Ordered):
     team = serializers.CharField(required=False, max_length=63)
     base_model = serializers.CharField(required=False, max_length=63)
-    state = serializers.ChoiceField(choices=CampaignState.choices, required=False)
+    state = Choice(choices=CampaignState.choices, required=False)
 
 
 class Campaigns(View):
     @extend_schema(parameters=[Filters], responses={200: CampaignOut(many=True)})
     def get(self, request: Request) -> Response:
-        filters = self.parse(Filters, request.query_params)
-        return self.page(selectors.listing(self.by, **filters), CampaignOut)
+        return self.page(selectors.listing(self.by, **self.query(Filters)), CampaignOut)
 
     @extend_schema(request=CampaignIn, parameters=[DryRun], responses={200: dict[str, Any], 201: CampaignOut})
     def post(self, request: Request) -> Response:
-        query = self.parse(DryRun, request.query_params.dict())
+        query = self.query(DryRun)
         data = self.parse(CampaignIn)
         named = data.pop("base_model")
         base = addresses.base_model(named, param="base_model") if named else None

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import Labelled, Reason, SlugField, named
+from registry.api.fields import FROM, Choice, Labelled, Reason, SlugField, Span, named
 from registry.api.outputs import Out
 from registry.api.tables import Tabular
 from registry.api.views import View
@@ -153,16 +153,15 @@ class Filters(Labelled):
     vertical = serializers.CharField(required=False, max_length=63)
     q = serializers.CharField(required=False, max_length=100)
     builtin = serializers.BooleanField(required=False, allow_null=True, default=None)
-    order_by = serializers.ChoiceField(choices=client_selectors.ORDERS, required=False)
+    order_by = Choice(choices=client_selectors.ORDERS, required=False)
 
 
 class Clients(View):
     @extend_schema(parameters=[Filters], responses={200: ClientOut(many=True)})
     def get(self, request: Request) -> Response:
-        filters = self.parse(Filters, request.query_params)
-        ordering, builtin = filters.pop("order_by", "-pk"), bool(filters.pop("builtin"))
-        rows = client_selectors.listing(self.by, builtin=builtin, **filters)
-        return self.page(rows, ClientOut, ordering=ordering)
+        filters = self.query(Filters)
+        builtin = bool(filters.pop("builtin"))
+        return self.page(client_selectors.listing(self.by, builtin=builtin, **filters), ClientOut)
 
     @extend_schema(request=ClientIn, responses={201: ClientOut})
     def post(self, request: Request) -> Response:
@@ -291,10 +290,11 @@ class IntervalOut(AssignmentOut):
 
 
 class Timeline(Tabular):
-    @extend_schema(responses={200: IntervalOut(many=True)})
+    @extend_schema(parameters=[FROM, Span], responses={200: IntervalOut(many=True)})
     def get(self, request: Request, team: str, name: str) -> Response | StreamingHttpResponse:
-        client = addresses.client_of(self.by, Act.READ, team, name)
-        return self.listed(timeline.intervals(self.by, client), IntervalOut, ordering="-since")
+        client, query = addresses.client_of(self.by, Act.READ, team, name), self.query(Span)
+        rows = timeline.intervals(self.by, client, since=query.get("from"), until=query.get("to"))
+        return self.listed(rows, IntervalOut, ordering="-since")
 
 
 class ResolveQuery(serializers.Serializer[Any]):
@@ -339,7 +339,7 @@ AT = OpenApiParameter("at", {"type": "string", "format": "date-time"}, descripti
 class Resolve(View):
     @extend_schema(parameters=[ResolveQuery], responses={200: dict[str, Any]})
     def get(self, request: Request) -> Response:
-        query = self.parse(ResolveQuery, request.query_params)
+        query = self.query(ResolveQuery)
         return self.one(resolved(selectors.resolve(self.by, query["client"], query["slot"], query["at"])))
 
 
@@ -350,7 +350,7 @@ class AtQuery(serializers.Serializer[Any]):
 class ClientsOfAdapter(View):
     @extend_schema(parameters=[AT], responses={200: dict[str, Any]})
     def get(self, request: Request, team: str, name: str) -> Response:
-        at = self.parse(AtQuery, request.query_params)["at"]
+        at = self.query(AtQuery)["at"]
         adapter = addresses.adapter_of(self.by, Act.READ, team, name)
         results = [resolved(found) for found in selectors.clients_of(self.by, adapter, at)]
         return Response({"results": results, "next": None, "previous": None})

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import Reason, SlugField, person
+from registry.api.fields import Choice, Numbered, Reason, SlugField, person
 from registry.api.files import FromUpload, UploadView, received
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
@@ -94,13 +94,13 @@ class DatasetVersionOut(Out[DatasetVersion]):
 class Filters(serializers.Serializer[Any]):
     team = serializers.CharField(required=False, max_length=63)
     vertical = serializers.CharField(required=False, max_length=63)
-    status = serializers.ChoiceField(choices=DatasetStatus.choices, required=False)
+    status = Choice(choices=DatasetStatus.choices, required=False)
     q = serializers.CharField(required=False, max_length=100)
-    order_by = serializers.ChoiceField(choices=selectors.ORDERS, required=False)
+    order_by = Choice(choices=selectors.ORDERS, required=False)
 
 
-class VersionFilters(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(choices=DatasetStatus.choices, required=False)
+class VersionFilters(Numbered):
+    status = Choice(choices=DatasetStatus.choices, required=False)
 
 
 class RowsQuery(serializers.Serializer[Any]):
@@ -110,9 +110,7 @@ class RowsQuery(serializers.Serializer[Any]):
 class Datasets(View):
     @extend_schema(parameters=[Filters], responses={200: DatasetOut(many=True)})
     def get(self, request: Request) -> Response:
-        filters = self.parse(Filters, request.query_params)
-        ordering = filters.pop("order_by", "-pk")
-        return self.page(selectors.listing(self.by, **filters), DatasetOut, ordering=ordering)
+        return self.page(selectors.listing(self.by, **self.query(Filters)), DatasetOut)
 
     @extend_schema(request=DatasetIn, responses={201: DatasetOut})
     def post(self, request: Request) -> Response:
@@ -131,7 +129,7 @@ class Versions(UploadView):
     @extend_schema(parameters=[VersionFilters], responses={200: DatasetVersionOut(many=True)})
     def get(self, request: Request, team: str, name: str) -> Response:
         dataset = selectors.one(self.by, Act.READ, team, name)
-        rows = selectors.versions(self.by, dataset, **self.parse(VersionFilters, request.query_params))
+        rows = selectors.versions(self.by, dataset, **self.query(VersionFilters))
         return self.page(rows, DatasetVersionOut, ordering="-number")
 
     @extend_schema(
@@ -170,7 +168,7 @@ class Rows(View):
     @extend_schema(parameters=[RowsQuery], responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request, team: str, name: str, number: int) -> Response:
         version = selectors.version(self.by, Act.READ, team, name, number)
-        limit = self.parse(RowsQuery, request.query_params)["limit"]
+        limit = self.query(RowsQuery)["limit"]
         rows = selectors.preview(version, limit=limit)
         reads.rows_shown(by=self.by, version=version, rows=len(rows))
         return Response({"results": rows, "next": None, "previous": None})
@@ -186,7 +184,7 @@ class Compare(View):
 
     @extend_schema(parameters=[CompareQuery], responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request, team: str, name: str) -> Response:
-        query = self.parse(CompareQuery, request.query_params)
+        query = self.query(CompareQuery)
         left = selectors.version(self.by, Act.READ, team, name, query["left"])
         right = selectors.version(self.by, Act.READ, team, name, query["right"])
         found = row_differences.compare(left, right)

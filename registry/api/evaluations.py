@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
+from registry.api.fields import Choice, Ordered
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
 from registry.api.views import View
@@ -54,7 +55,7 @@ class EvaluationIn(SuiteIn):
         child=serializers.CharField(max_length=140), allow_empty=False, max_length=200
     )
     datasets = serializers.ListField(child=serializers.CharField(max_length=140), allow_empty=False, max_length=50)
-    split = serializers.ChoiceField(choices=Split.choices, required=False, default=Split.TEST)
+    split = Choice(choices=Split.choices, required=False, default=Split.TEST)
     on_base = serializers.CharField(max_length=80, required=False, allow_null=True, default=None)
 
 
@@ -81,16 +82,16 @@ class EvaluationOut(Out[Evaluation]):
         return error_of(row.job)
 
 
-class Filters(serializers.Serializer[Any]):
+class Filters(Ordered):
     job = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
-    split = serializers.ChoiceField(choices=Split.choices, required=False)
-    state = serializers.ChoiceField(choices=JobState.choices, required=False)
+    split = Choice(choices=Split.choices, required=False)
+    state = Choice(choices=JobState.choices, required=False)
 
 
 class Evaluations(View):
     @extend_schema(parameters=[Filters], responses={200: EvaluationOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.parse(Filters, request.query_params)), EvaluationOut)
+        return self.page(selectors.listing(self.by, **self.query(Filters)), EvaluationOut)
 
     @extend_schema(request=EvaluationIn, responses={202: dict[str, Any]})
     def post(self, request: Request) -> Response:

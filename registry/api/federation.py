@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from registry import throttle
 from registry.access import Act
+from registry.api.fields import Choice, OfTeam
 from registry.api.outputs import Out
 from registry.api.tokens import TokenOut, TokenShown
 from registry.api.views import View
@@ -29,7 +30,7 @@ class TrustIn(serializers.Serializer[Any]):
     issuer = serializers.CharField(max_length=500)
     audience = serializers.CharField(max_length=200)
     subject = serializers.CharField(max_length=300)
-    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices), allow_empty=False)
+    scopes = serializers.ListField(child=Choice(choices=Scope.choices), allow_empty=False)
     lifetime_seconds = serializers.IntegerField(min_value=60, max_value=3600, default=900)
 
 
@@ -51,9 +52,9 @@ class ExchangeIn(serializers.Serializer[Any]):
 
 
 class Federation(View):
-    @extend_schema(responses={200: TrustOut(many=True)})
+    @extend_schema(parameters=[OfTeam], responses={200: TrustOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by), TrustOut)
+        return self.page(selectors.listing(self.by, **self.query(OfTeam)), TrustOut)
 
     @extend_schema(request=TrustIn, responses={201: TrustOut})
     def post(self, request: Request) -> Response:

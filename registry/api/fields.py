@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, NoReturn
 
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
 from registry.errors import Invalid
@@ -23,6 +24,15 @@ class SlugField(serializers.RegexField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(SLUG_PATTERN, **kwargs)
+
+
+class Choice(serializers.ChoiceField):
+    """One of a few words; a refusal says which there are."""
+
+    default_error_messages = {"invalid_choice": '"{input}" is none of them: {choices}.'}
+
+    def fail(self, key: str, **words: Any) -> NoReturn:
+        super().fail(key, choices=", ".join(str(one) for one in self.choices), **words)
 
 
 def named(text: str, param: str) -> str:
@@ -92,6 +102,34 @@ class Searched(Labelled):
         return [bound(value) for value in values]
 
 
+FROM = OpenApiParameter("from", {"type": "string", "format": "date-time"}, description="Who had it at or after.")
+
+
+class Span(serializers.Serializer[Any]):
+    """What ended at or before `from`, or began at or after `to`, is left out."""
+
+    to = serializers.DateTimeField(required=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        return {**super().get_fields(), "from": serializers.DateTimeField(required=False)}
+
+
+class Ordered(serializers.Serializer[Any]):
+    """The order of a list whose rows have no name."""
+
+    order_by = Choice(choices=["created_at", "-created_at"], required=False)
+
+
+class Numbered(serializers.Serializer[Any]):
+    """The order of a list of versions."""
+
+    order_by = Choice(choices=["number", "-number", "created_at", "-created_at"], required=False)
+
+
+class OfTeam(serializers.Serializer[Any]):
+    team = serializers.CharField(required=False, max_length=63)
+
+
 class Reason(serializers.Serializer[Any]):
     """The body of acts that ask why."""
 
@@ -99,15 +137,12 @@ class Reason(serializers.Serializer[Any]):
 
 
 class DryRun(serializers.Serializer[Any]):
-    """A mistyped `dry_run` must not do the thing, so that nothing else is taken."""
+    """A mistyped `dry_run` must not do the thing: an empty one, too, is refused."""
 
     dry_run = serializers.BooleanField(required=False, default=False)
 
     def to_internal_value(self, data: Any) -> Any:
-        unknown = {name: ["There is no such parameter."] for name in data if name not in self.fields}
-        if unknown:
-            raise serializers.ValidationError(unknown)
-        return super().to_internal_value(data)
+        return super().to_internal_value(dict(data.items()))  # in a form, empty would be left out
 
 
 def person(user: User | None) -> str | None:

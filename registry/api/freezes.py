@@ -46,7 +46,7 @@ class Filters(serializers.Serializer[Any]):
 class Freezes(View):
     @extend_schema(parameters=[Filters], responses={200: FreezeOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.parse(Filters, request.query_params)), FreezeOut)
+        return self.page(selectors.listing(self.by, **self.query(Filters)), FreezeOut)
 
     @extend_schema(request=FreezeIn, responses={201: FreezeOut})
     def post(self, request: Request) -> Response:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.clients import IntervalOut
+from registry.api.fields import FROM, Span
 from registry.api.tables import Tabular
 from registry.models import AdapterVersion
 from registry.selectors import adapters, base_models, datasets, timeline
 
-FROM = OpenApiParameter("from", {"type": "string", "format": "date-time"}, description="Who had it at or after.")
 OTHERS = "X-Plethora-Other-Clients"
-
-
-class Span(serializers.Serializer[Any]):
-    """What ended at or before `from`, or began at or after `to`, is left out."""
-
-    to = serializers.DateTimeField(required=False)
-
-    def get_fields(self) -> dict[str, Any]:
-        return {**super().get_fields(), "from": serializers.DateTimeField(required=False)}
 
 
 class HadOut(IntervalOut):
@@ -48,7 +37,7 @@ class Histories(Tabular):
     """Names one's own clients; how many of other teams' there are is the header X-Plethora-Other-Clients."""
 
     def told(self, request: Request, versions: QuerySet[AdapterVersion]) -> Response | StreamingHttpResponse:
-        query = self.parse(Span, request.query_params)
+        query = self.query(Span)
         span = {"since": query.get("from"), "until": query.get("to")}
         others = timeline.others_of_versions(self.by, versions, **span)
         answer = self.listed(timeline.of_versions(self.by, versions, **span), HadOut, ordering="-since")

@@ -56,7 +56,7 @@ class OneHold(View):
     @extend_schema(parameters=[LiftQuery], responses={204: None})
     def delete(self, request: Request, id: int) -> Response:  # noqa: A002 - the word of the address
         row = selectors.one(self.by, id)
-        services.lift(by=self.by, hold=row, **self.parse(LiftQuery, request.query_params))
+        services.lift(by=self.by, hold=row, **self.query(LiftQuery))
         return Response(status=204)
 
 

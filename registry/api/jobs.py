@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.api.fields import Choice, Ordered
 from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import JobKind, JobState
@@ -41,17 +42,17 @@ def error_of(job: Job | None) -> dict[str, Any] | None:
     return {name: job.error.get(name) for name in ("code", "message", "param", "retryable")}
 
 
-class Filters(serializers.Serializer[Any]):
+class Filters(Ordered):
     team = serializers.CharField(required=False, max_length=63)
     adapter = serializers.CharField(required=False, max_length=130)
-    state = serializers.ChoiceField(choices=JobState.choices, required=False)
-    kind = serializers.ChoiceField(choices=JobKind.choices, required=False)
+    state = Choice(choices=JobState.choices, required=False)
+    kind = Choice(choices=JobKind.choices, required=False)
 
 
 class Jobs(View):
     @extend_schema(parameters=[Filters], responses={200: JobOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, self.parse(Filters, request.query_params)), JobOut)
+        return self.page(selectors.listing(self.by, self.query(Filters)), JobOut)
 
 
 class OneJob(View):

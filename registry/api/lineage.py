@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import Reason
+from registry.api.fields import Choice, Reason
 from registry.api.views import View
 from registry.models import Waiver
 from registry.selectors import addresses, lineage, staleness
@@ -62,7 +62,7 @@ class StalenessQuery(serializers.Serializer[Any]):
 class Staleness(View):
     @extend_schema(parameters=[StalenessQuery], responses={200: dict[str, Any]})
     def get(self, request: Request) -> Response:
-        rows = staleness.adapters(self.by, **self.parse(StalenessQuery, request.query_params))
+        rows = staleness.adapters(self.by, **self.query(StalenessQuery))
         return self.page(rows, StaleOut)
 
 
@@ -89,13 +89,13 @@ class EndWaiver(View):
 class LineageQuery(serializers.Serializer[Any]):
     node = serializers.CharField(max_length=200, required=False, default=None)
     depth = serializers.IntegerField(required=False, default=1)
-    direction = serializers.ChoiceField(choices=["up", "down", "both"], required=False, default="both")
+    direction = Choice(choices=["up", "down", "both"], required=False, default="both")
 
 
 class Lineage(View):
     @extend_schema(parameters=[LineageQuery], responses={200: dict[str, Any]})
     def get(self, request: Request) -> Response:
-        query = self.parse(LineageQuery, request.query_params)
+        query = self.query(LineageQuery)
         if query["node"] is None:
             return self.one(graph_words(lineage.graph(self.by)))
         found = lineage.neighbourhood(self.by, query["node"], depth=query["depth"], direction=query["direction"])

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.archives import archived
+from registry.api.fields import Choice
 from registry.api.files import BYTES, download, noted
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
@@ -26,9 +27,7 @@ from registry.services import merging
 
 
 class MergeIn(serializers.Serializer[Any]):
-    measured_on = serializers.ChoiceField(
-        choices=MergedOnto.choices, required=False, default=MergedOnto.SIXTEEN_BIT
-    )
+    measured_on = Choice(choices=MergedOnto.choices, required=False, default=MergedOnto.SIXTEEN_BIT)
 
 
 class MergedOut(Out[MergedModel]):

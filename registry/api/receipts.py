@@ -72,7 +72,7 @@ class Receipts(Tabular):
         parameters=[ReceiptQuery, OpenApiParameter("from", str)], responses={200: ReceiptOut(many=True)}
     )
     def get(self, request: Request) -> Response | StreamingHttpResponse:
-        query = self.parse(ReceiptQuery, request.query_params)
+        query = self.query(ReceiptQuery)
         rows = selectors.listing(
             self.by,
             client=query.get("client"),

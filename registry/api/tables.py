@@ -52,10 +52,12 @@ class Tabular(View):
         self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]], *, ordering: str = "-pk"
     ) -> Response | StreamingHttpResponse:
         """Without an `ordering` a table has that of `rows`, and pages that of the view's `pages`."""
+        self.unfiltered()
         if self.wanted not in (Csv.media_type, Ndjson.media_type):
             return self.page(rows, serializer, ordering=ordering)
-        oldest_first = rows.order_by(*dict.fromkeys((ordering.removeprefix("-"), "pk"))) if ordering else rows
-        shown = (serializer(row, context={"by": self.by}).data for row in oldest_first.iterator(chunk_size=CHUNK))
+        first = self.order or ordering.removeprefix("-")
+        told = rows.order_by(*dict.fromkeys((first, "pk"))) if first else rows
+        shown = (serializer(row, context={"by": self.by}).data for row in told.iterator(chunk_size=CHUNK))
         return self.streamed(_csv(serializer, shown) if self.wanted == Csv.media_type else _ndjson(shown))
 
     def streamed(self, lines: Iterable[str]) -> StreamingHttpResponse:

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act, role_in
-from registry.api.fields import SlugField, person
+from registry.api.fields import Choice, SlugField, person
 from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import Role
@@ -39,7 +39,7 @@ class TeamOut(Out[Team]):
 
 class MemberIn(serializers.Serializer[Any]):
     user = serializers.EmailField()
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = Choice(choices=Role.choices)
 
 
 class MemberOut(Out[Membership]):

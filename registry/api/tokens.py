@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from registry import throttle
 from registry.access import Act
+from registry.api.fields import Choice, OfTeam
 from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import Scope
@@ -24,7 +25,7 @@ from registry.services import tokens as services
 class TokenIn(serializers.Serializer[Any]):
     team = serializers.CharField(max_length=63)
     name = serializers.CharField(max_length=200)
-    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices), allow_empty=False)
+    scopes = serializers.ListField(child=Choice(choices=Scope.choices), allow_empty=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
@@ -54,9 +55,9 @@ class TokenShown(TokenOut):
 
 
 class Tokens(View):
-    @extend_schema(responses={200: TokenOut(many=True)})
+    @extend_schema(parameters=[OfTeam], responses={200: TokenOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.tokens(self.by), TokenOut)
+        return self.page(selectors.tokens(self.by, **self.query(OfTeam)), TokenOut)
 
     @extend_schema(request=TokenIn, responses={201: TokenShown})
     def post(self, request: Request) -> Response:

@@ -20,7 +20,7 @@ from registry import recipes
 from registry.access import Act, Caller
 from registry.api import auth
 from registry.api.evaluations import SuiteIn, suite_of
-from registry.api.fields import DryRun, SlugField
+from registry.api.fields import Choice, DryRun, Ordered, SlugField
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
 from registry.api.streams import Stream
@@ -125,23 +125,23 @@ class TrainingJobOut(Out[Job]):
         return error_of(row)
 
 
-class Filters(serializers.Serializer[Any]):
+class Filters(Ordered):
     team = serializers.CharField(required=False, max_length=63)
     adapter = serializers.CharField(required=False, max_length=130)
-    state = serializers.ChoiceField(choices=JobState.choices, required=False)
+    state = Choice(choices=JobState.choices, required=False)
 
 
 class TrainingJobs(View):
     @extend_schema(parameters=[Filters], responses={200: TrainingJobOut(many=True)})
     def get(self, request: Request) -> Response:
-        rows = selectors.listing(self.by, self.parse(Filters, request.query_params), kind=JobKind.TRAIN)
+        rows = selectors.listing(self.by, self.query(Filters), kind=JobKind.TRAIN)
         return self.page(rows, TrainingJobOut)
 
     @extend_schema(
         request=TrainingJobIn, parameters=[DryRun], responses={200: dict[str, Any], 202: TrainingJobOut}
     )
     def post(self, request: Request) -> Response:
-        query = self.parse(DryRun, request.query_params.dict())
+        query = self.query(DryRun)
         asked = self._request()
         if query["dry_run"]:
             return self.one(services.dry_run(by=self.by, request=asked))
@@ -251,6 +251,7 @@ class Events(View):
     @extend_schema(parameters=[AfterQuery], responses={200: EventOut(many=True)})
     def get(self, request: Request, id: int) -> Response | StreamingHttpResponse:  # noqa: A002
         job = selectors.one(self.by, id)
+        self.query(AfterQuery)
         after = self.parse(AfterQuery, {"after": last_seen(request)})["after"]
         if request.accepted_renderer and request.accepted_renderer.media_type == EventStream.media_type:
             return StreamingHttpResponse(self._stream(id, after), content_type=EventStream.media_type)

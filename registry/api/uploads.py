@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
-from registry.api.fields import person
+from registry.api.fields import Choice, person
 from registry.api.outputs import Out
 from registry.api.views import View
 from registry.choices import UploadState
@@ -93,7 +93,7 @@ def _file(file: UploadFile, parts: Callable[[UploadFile], list[dict[str, Any]]] 
 
 class Filters(serializers.Serializer[Any]):
     team = serializers.CharField(required=False, max_length=63)
-    state = serializers.ChoiceField(choices=UploadState.choices, required=False)
+    state = Choice(choices=UploadState.choices, required=False)
 
 
 class Uploads(View):
@@ -101,7 +101,7 @@ class Uploads(View):
 
     @extend_schema(parameters=[Filters], responses={200: UploadOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.parse(Filters, request.query_params)), UploadOut)
+        return self.page(selectors.listing(self.by, **self.query(Filters)), UploadOut)
 
     @extend_schema(request=UploadIn, responses={201: UploadOut})
     def post(self, request: Request) -> Response:

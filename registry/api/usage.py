@@ -72,7 +72,7 @@ class Usage(Tabular):
 
     @extend_schema(parameters=[UsageQuery], responses={200: UsageOut(many=True)})
     def get(self, request: Request) -> Response | StreamingHttpResponse:
-        query = self.parse(UsageQuery, request.query_params)
+        query = self.query(UsageQuery)
         since, until = query.pop("from", None), query.pop("to", None)
         return self.listed(selectors.listing(self.by, since=since, until=until, **query), UsageOut, ordering="")
 

@@ -69,7 +69,7 @@ class SignedOut(UserOut):
 class Users(Tabular):
     @extend_schema(parameters=[UserQuery], responses={200: UserOut(many=True)})
     def get(self, request: Request) -> Response | StreamingHttpResponse:
-        return self.listed(selectors.listing(self.by, **self.parse(UserQuery, request.query_params)), UserOut)
+        return self.listed(selectors.listing(self.by, **self.query(UserQuery)), UserOut)
 
     @extend_schema(request=UserIn, responses={201: UserShown})
     def post(self, request: Request) -> Response:

@@ -21,7 +21,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import APIView
 
 from registry.access import Caller
-from registry.api import auth, idempotency
+from registry.api import auth, idempotency, queries
 from registry.api.errors import invalid
 from registry.api.pagination import Pages
 from registry.errors import NotFound, PreconditionFailed, PreconditionRequired
@@ -35,6 +35,8 @@ class View(APIView):
 
     pages: ClassVar[type[Pages]] = Pages
     reservation: int | None = None
+    asked = False  # whether the query was looked at
+    order = ""  # that the query asks for
 
     @property
     def by(self) -> Caller:
@@ -74,15 +76,36 @@ class View(APIView):
         return final
 
     def parse(self, serializer: type[BaseSerializer[Any]], data: Any = None) -> dict[str, Any]:
-        """The validated body (or query); all its faults are raised at once."""
+        """The validated body; all its faults are raised at once."""
         parsed = serializer(data=self.request.data if data is None else data)
         if not parsed.is_valid():
             raise invalid(parsed.errors)
         return dict(parsed.validated_data)
 
+    def query(self, serializer: type[BaseSerializer[Any]]) -> dict[str, Any]:
+        """The validated query, in which nothing may stand that the serializer doesn't know.
+
+        Its `order_by` is kept for `page`.
+        """
+        self.asked = True
+        given = self.request.query_params
+        parsed = serializer(data=given)
+        strange = queries.unknown(given, getattr(parsed, "fields", {}))
+        if not parsed.is_valid() or strange:
+            raise invalid({**dict(parsed.errors), **strange})
+        found = dict(parsed.validated_data)
+        self.order = found.pop("order_by", "")
+        return found
+
+    def unfiltered(self) -> None:
+        """Where nobody looked at the query, the list has no filters."""
+        if not self.asked:
+            self.query(queries.Unfiltered)
+
     def page(self, rows: QuerySet[M], serializer: type[BaseSerializer[Any]], *, ordering: str = "-pk") -> Response:
+        self.unfiltered()
         pages = self.pages()
-        pages.ordering = ordering
+        pages.ordering = self.order or ordering
         found = pages.paginate_queryset(rows, self.request, view=self)
         return pages.get_paginated_response(serializer(found, many=True, context={"by": self.by}).data)
 

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import Act
+from registry.api.fields import Choice
 from registry.api.outputs import Out
 from registry.api.tables import Tabular
 from registry.api.views import View
@@ -113,7 +114,7 @@ class WebhookQuery(serializers.Serializer[Any]):
 
 
 class DeliveryQuery(serializers.Serializer[Any]):
-    state = serializers.ChoiceField(choices=DeliveryState.choices, required=False)
+    state = Choice(choices=DeliveryState.choices, required=False)
     event = serializers.CharField(required=False, max_length=64)
     q = serializers.CharField(required=False, max_length=200, help_text="found in what was sent or answered")
 
@@ -121,7 +122,7 @@ class DeliveryQuery(serializers.Serializer[Any]):
 class Webhooks(View):
     @extend_schema(parameters=[WebhookQuery], responses={200: WebhookOut(many=True)})
     def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.parse(WebhookQuery, request.query_params)), WebhookOut)
+        return self.page(selectors.listing(self.by, **self.query(WebhookQuery)), WebhookOut)
 
     @extend_schema(request=WebhookIn, responses={201: WebhookShown})
     def post(self, request: Request) -> Response:
@@ -152,7 +153,7 @@ class OneWebhook(View):
 class Deliveries(Tabular):
     @extend_schema(parameters=[DeliveryQuery], responses={200: DeliveryOut(many=True)})
     def get(self, request: Request, id: int) -> Response | StreamingHttpResponse:  # noqa: A002
-        query = self.parse(DeliveryQuery, request.query_params)
+        query = self.query(DeliveryQuery)
         return self.listed(selectors.deliveries(self.by, id, **query), DeliveryOut)
 
 

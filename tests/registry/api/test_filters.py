@@ -6,7 +6,7 @@ import pytest
 
 from registry.access import SYSTEM
 from registry.services import clients, datasets
-from tests.make import make_adapter, make_base_version
+from tests.make import make_adapter, make_base_version, make_version
 
 API = "/api/v1"
 
@@ -43,6 +43,57 @@ def test_it_names_the_filter_that_is_wrong(api, path, param, value):
     )
     assert (answer.status_code, answer.json()["param"]) == (422, param)
     assert answer.json()["errors"]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "param", "said"),
+    [
+        ("adapters", "verticl=x", "verticl", "Did you mean vertical?"),
+        ("adapters", "verticl=x&status=ready", "verticl", "vertical, base_model"),
+        ("clients", "name=ward", "name", "builtin"),
+        ("jobs", "status=failed", "status", "state"),
+        ("teams", "q=x", "q", "This list has no filters"),
+        ("audit?format=csv", "cleint=health/ward", "cleint", "Did you mean client?"),
+        ("resolve", "client=health/ward&att=2026-05-04", "att", "Did you mean at?"),
+    ],
+)
+def test_what_no_list_knows_is_refused_by_name_with_what_there_is(api, path, query, param, said):
+    answer = api("alice").get(f"{API}/{path}{'&' if '?' in path else '?'}{query}")
+    fault = next(one for one in answer.json()["errors"] if one["param"] == param)
+    assert (answer.status_code, fault["code"]) == (422, "unknown_parameter")
+    assert said in fault["message"]
+
+
+def test_all_that_is_wrong_in_a_query_is_said_at_once(api):
+    answer = api("alice").get(f"{API}/adapters?verticl=x&status=zzz").json()
+    assert {one["param"] for one in answer["errors"]} == {"verticl", "status"}
+
+
+@pytest.mark.parametrize("query", ["page=2", "offset=50", "format=json", "limit=5", "limit=5&page=1"])
+def test_what_other_pagers_send_changes_nothing(api, three, query):
+    assert len(names(api("bob").get(f"{API}/clients?{query}"))) == 3
+
+
+def test_a_choice_that_is_none_is_answered_with_those_that_are(api):
+    said = api("alice").get(f"{API}/clients?order_by=zzz").json()["errors"][0]["message"]
+    assert "name, -name, created_at, -created_at" in said
+    made = api("alice").post(f"{API}/teams/health/members", {"user": "bob@example.org", "role": "boss"}, "json")
+    assert "viewer, editor, maintainer, owner" in made.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("order", ["created_at", "-created_at"])
+def test_versions_come_in_the_order_that_is_asked_for(api, world, store, order):
+    rows = [make_version(world.health) for _ in range(3)]
+    found = api("bob").get(f"{API}/adapters/health/triage/versions?order_by={order}&limit=2").json()
+    numbers = [row["number"] for row in found["results"] + api("bob").get(found["next"]).json()["results"]]
+    assert numbers == [row.number for row in (rows if order == "created_at" else reversed(rows))]
+
+
+@pytest.mark.parametrize("path", ["tokens", "federation"])
+def test_it_is_narrowed_to_a_team(api, path):
+    answers = [api("alice").get(f"{API}/{path}?team={team}").json()["results"] for team in ("health", "finance")]
+    assert answers[1] == []
+    assert path != "tokens" or answers[0]
 
 
 @pytest.mark.parametrize("query", ["a=1", "job=99999999999999999999"])
