@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
@@ -31,6 +31,9 @@ from registry.models import (
 )
 
 GRAVITY = list(BaseChange.values)
+Lines = dict[int, list[BaseVersion]]  # the activated versions of each base model, in order
+Newest = dict[int, DatasetVersion]  # the highest ready version of each dataset
+V = TypeVar("V", BaseVersion, DatasetVersion)
 CHUNK = 5000  # ids in one query: SQLite takes 32,766 parameters
 
 
@@ -139,33 +142,42 @@ def named(rows: QuerySet[AdapterVersion]) -> QuerySet[AdapterVersion]:
     return related.defer("probe", "target_modules", "base_version__module_table", "dataset_version__report")
 
 
-def sharing(rows: QuerySet[AdapterVersion]) -> list[AdapterVersion]:
-    """`rows` with all that the reasons need to be told; bases and datasets, which many share, are read once."""
+def sharing(rows: QuerySet[AdapterVersion]) -> tuple[list[AdapterVersion], dict[int, list[Reason]]]:
+    """`rows`, and the reasons against each. Bases and datasets, which many share, are read once."""
     versions = list(rows.only("number", "adapter", "base_version", "dataset_version"))
-    base_of = _bases().in_bulk({version.base_version_id for version in versions})
-    dataset_of = _trained().in_bulk({version.dataset_version_id for version in versions} - {None})
+    bases = _all_of(_bases(), "base_model", {v.base_version_id for v in versions})
+    datasets = _all_of(_datasets(), "dataset", {v.dataset_version_id for v in versions if v.dataset_version_id})
     for version in versions:
-        version.base_version = base_of[version.base_version_id]
-        version.dataset_version = dataset_of.get(version.dataset_version_id)
-    return versions
+        version.base_version = bases[version.base_version_id]
+        version.dataset_version = datasets.get(version.dataset_version_id or 0)
+    return versions, _reasons(versions, _by_model(bases.values()), _newest(datasets.values()))
+
+
+def _all_of(rows: QuerySet[V], parent: str, ids: set[int]) -> dict[int, V]:
+    """All versions of whatever has one of the versions `ids`, in order, by their ids."""
+    parents = rows.model._default_manager.filter(pk__in=ids).values(parent)
+    return {row.pk: row for row in rows.filter(**{f"{parent}__in": parents})} if ids else {}
 
 
 @cache
 def _bases() -> QuerySet[BaseVersion]:
-    rows = BaseVersion.objects.select_related("base_model")
-    return rows.only("number", "status", "ended_at", "base_model__name", "base_model__current")
+    told = ("number", "status", "change", "activated_at", "ended_at", "base_model__name", "base_model__current")
+    return BaseVersion.objects.select_related("base_model").only(*told).order_by("number")
 
 
 @cache
-def _trained() -> QuerySet[DatasetVersion]:
-    rows = DatasetVersion.objects.select_related("dataset__team")
-    return rows.only("number", "status", "status_at", "dataset__name", "dataset__team__slug")
+def _datasets() -> QuerySet[DatasetVersion]:
+    told = ("number", "status", "status_at", "created_at", "dataset__name", "dataset__team__slug")
+    return DatasetVersion.objects.select_related("dataset__team").only(*told).order_by("number")
 
 
 def reasons_for(versions: Sequence[AdapterVersion]) -> dict[int, list[Reason]]:
     """What speaks against each of the versions, whether it matters or not; nothing is asked for what is fresh."""
     bases = _base_versions(v for v in versions if _left_behind(v))
-    datasets = _newest_datasets(versions)
+    return _reasons(versions, bases, _newest_datasets(versions))
+
+
+def _reasons(versions: Iterable[AdapterVersion], bases: Lines, datasets: Newest) -> dict[int, list[Reason]]:
     table = {v.pk: [*_base_reasons(v, bases), *_dataset_reasons(v, datasets)] for v in versions}
     return {pk: reasons for pk, reasons in table.items() if reasons}
 
@@ -196,17 +208,21 @@ def reasons_of(version: AdapterVersion) -> list[Reason]:
     return found[0].reasons if found else []
 
 
-def _base_versions(versions: Iterable[AdapterVersion]) -> dict[int, list[BaseVersion]]:
+def _base_versions(versions: Iterable[AdapterVersion]) -> Lines:
     models = {v.base_version.base_model_id for v in versions}
-    table: dict[int, list[BaseVersion]] = defaultdict(list)
-    rows = BaseVersion.objects.filter(base_model__in=models, activated_at__isnull=False)
-    rows = rows.only("base_model", "number", "change", "activated_at")
-    for row in rows.order_by("number") if models else ():
-        table[row.base_model_id].append(row)
+    rows = BaseVersion.objects.filter(base_model__in=models).order_by("number")
+    return _by_model(rows.only("base_model", "number", "change", "activated_at") if models else ())
+
+
+def _by_model(rows: Iterable[BaseVersion]) -> Lines:
+    table: Lines = defaultdict(list)
+    for row in rows:
+        if row.activated_at is not None:
+            table[row.base_model_id].append(row)
     return table
 
 
-def _base_reasons(version: AdapterVersion, table: dict[int, list[BaseVersion]]) -> list[Reason]:
+def _base_reasons(version: AdapterVersion, table: Lines) -> list[Reason]:
     base, reasons = version.base_version, []
     name = base.base_model.name
     line = table.get(base.base_model_id, [])
@@ -227,18 +243,17 @@ def _base_reasons(version: AdapterVersion, table: dict[int, list[BaseVersion]]) 
     return reasons
 
 
-def _newest_datasets(versions: Iterable[AdapterVersion]) -> dict[int, DatasetVersion]:
-    """The highest ready version of each dataset that was trained on."""
+def _newest_datasets(versions: Iterable[AdapterVersion]) -> Newest:
     ids = {v.dataset_version.dataset_id for v in versions if v.dataset_version}
-    newest: dict[int, DatasetVersion] = {}
-    rows = DatasetVersion.objects.filter(dataset__in=ids, status=DatasetStatus.READY)
-    rows = rows.only("dataset", "number", "status_at", "created_at")
-    for row in rows.order_by("number") if ids else ():
-        newest[row.dataset_id] = row
-    return newest
+    rows = DatasetVersion.objects.filter(dataset__in=ids, status=DatasetStatus.READY).order_by("number")
+    return _newest(rows.only("dataset", "number", "status", "status_at", "created_at") if ids else ())
 
 
-def _dataset_reasons(version: AdapterVersion, newest: dict[int, DatasetVersion]) -> list[Reason]:
+def _newest(rows: Iterable[DatasetVersion]) -> Newest:
+    return {row.dataset_id: row for row in rows if row.status == DatasetStatus.READY}
+
+
+def _dataset_reasons(version: AdapterVersion, newest: Newest) -> list[Reason]:
     trained, reasons = version.dataset_version, []
     if trained is None:
         return []

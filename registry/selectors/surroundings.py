@@ -50,8 +50,7 @@ def of_adapters(rows: Iterable[Adapter]) -> OfAdapters:
 
 
 def _stale_adapters(ids: Sequence[int]) -> dict[int, Reasons]:
-    found = staleness.sharing(staleness.suspects(staleness.that_matter().filter(adapter__in=ids)))
-    reasons = staleness.reasons_for(found)
+    found, reasons = staleness.sharing(staleness.suspects(staleness.that_matter().filter(adapter__in=ids)))
     table: dict[int, Reasons] = {}
     for one in found:
         words = [{"version": one.number, **staleness.words(reason)} for reason in reasons.get(one.pk, ())]
