@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import secrets
 from dataclasses import dataclass, field
 
 from allauth.mfa.models import Authenticator
@@ -13,6 +12,7 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.crypto import get_random_string
 
 from registry import credentials
 from registry.access import SYSTEM, Caller, require_administrator
@@ -24,6 +24,7 @@ from registry.selectors import credentials as known
 from registry.services import audit, teams, tokens
 
 SECRETS = ("secret", "seed")  # of an authenticator app, and of the recovery codes
+PASSWORD_LENGTH = 24  # letters and digits: none begins like an option of a command
 SEALED = "gAAAA"  # how Fernet begins; neither Base32 nor hexadecimal has a small g
 
 
@@ -51,7 +52,7 @@ def bootstrap(*, email: str, team: str, name: str) -> Bootstrapped:
                 f"{known.email}`; sign in to mint another token.",
                 code="exists",
             )
-        password = secrets.token_urlsafe(18)
+        password = get_random_string(PASSWORD_LENGTH)
         user = User.objects.create_superuser(email, password)
         audit.record(SYSTEM, "user.create", f"user:{user.email}", after={"administrator": True})
         row = teams.create(by=Caller(user=user), slug=team, name=name)
@@ -90,7 +91,7 @@ def _joined(email: str) -> User:
 def create(*, by: Caller, email: str, administrator: bool = False) -> tuple[User, str]:
     """An account in no team yet, and a password for it, which is never shown again."""
     require_administrator(by)
-    password = secrets.token_urlsafe(18)
+    password = get_random_string(PASSWORD_LENGTH)
     try:
         with transaction.atomic():
             user = User.objects.create_user(email, password, is_staff=administrator, is_superuser=administrator)
