@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
@@ -19,6 +20,7 @@ from registry.api.fields import Choice, Numbered, Reason, Searched, person
 from registry.api.files import BYTES, FromUpload, UploadView, download, noted, received
 from registry.api.jobs import error_of
 from registry.api.outputs import Listed, Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import AdapterVersion
@@ -156,21 +158,21 @@ class CompareQuery(serializers.Serializer[Any]):
     all = serializers.BooleanField(required=False, default=False)
 
 
-class AllVersions(View):
+class AllVersions(Tabular):
     """Of every adapter that the caller may read, newest first."""
 
     @extend_schema(parameters=[AllFilters], responses={200: AdapterVersionOut(many=True)})
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
         rows = selectors.versions(self.by, **self.query(AllFilters))
-        return self.page(rows, AdapterVersionOut)
+        return self.listed(rows, AdapterVersionOut)
 
 
-class Versions(UploadView):
+class Versions(UploadView, Tabular):
     @extend_schema(parameters=[VersionFilters], responses={200: AdapterVersionOut(many=True)})
-    def get(self, request: Request, team: str, name: str) -> Response:
+    def get(self, request: Request, team: str, name: str) -> Response | StreamingHttpResponse:
         adapter = addresses.adapter_of(self.by, Act.READ, team, name)
         rows = selectors.versions(self.by, adapter, **self.query(VersionFilters))
-        return self.page(rows, AdapterVersionOut, ordering="-number")
+        return self.listed(rows, AdapterVersionOut, ordering="-number")
 
     @extend_schema(
         request={

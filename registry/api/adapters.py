@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -14,6 +15,7 @@ from rest_framework.response import Response
 from registry.access import Act
 from registry.api.fields import Choice, Searched, SlugField
 from registry.api.outputs import Listed, Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.choices import VersionStatus
 from registry.models import Adapter
@@ -85,13 +87,14 @@ class Filters(Searched):
     vertical = serializers.CharField(required=False, max_length=63)
     base_model = serializers.CharField(required=False, max_length=63)
     status = Choice(choices=VersionStatus.choices, required=False)
+    waived = serializers.BooleanField(required=False, allow_null=True, default=None)
     order_by = Choice(choices=selectors.ORDERS, required=False)
 
 
-class Adapters(View):
+class Adapters(Tabular):
     @extend_schema(parameters=[Filters], responses={200: AdapterOut(many=True)})
-    def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.query(Filters)), AdapterOut)
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        return self.listed(selectors.listing(self.by, **self.query(Filters)), AdapterOut)
 
     @extend_schema(request=AdapterIn, responses={201: AdapterOut})
     def post(self, request: Request) -> Response:

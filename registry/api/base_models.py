@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -15,6 +16,7 @@ from rest_framework.response import Response
 from registry.api.fields import Choice, Numbered, Reason, SlugField, person
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.choices import BaseStatus
 from registry.models import BaseModel, BaseVersion
@@ -103,10 +105,10 @@ class VersionFilters(Numbered):
     status = Choice(choices=BaseStatus.choices, required=False)
 
 
-class Bases(View):
+class Bases(Tabular):
     @extend_schema(parameters=[Filters], responses={200: BaseOut(many=True)})
-    def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.query(Filters)), BaseOut)
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        return self.listed(selectors.listing(self.by, **self.query(Filters)), BaseOut)
 
     @extend_schema(request=BaseIn, responses={201: BaseOut})
     def post(self, request: Request) -> Response:

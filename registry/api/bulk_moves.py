@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -14,6 +15,7 @@ from rest_framework.response import Response
 from registry.access import Act
 from registry.api.fields import DryRun, Labelled, Reason, SlugField
 from registry.api.outputs import Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.models import BulkMove, BulkMoveItem
 from registry.selectors import addresses, teams
@@ -140,10 +142,10 @@ class Carried(View):
         )
 
 
-class Bulk(Carried):
+class Bulk(Carried, Tabular):
     @extend_schema(parameters=[Filters], responses={200: BulkOut(many=True)})
-    def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.query(Filters)), BulkOut)
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        return self.listed(selectors.listing(self.by, **self.query(Filters)), BulkOut)
 
     @extend_schema(parameters=[DryRun], request=BulkIn, responses={200: dict[str, Any], 201: dict[str, Any]})
     def post(self, request: Request) -> Response:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -13,7 +14,8 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.fields import Choice, DryRun, Ordered
-from registry.api.outputs import Out
+from registry.api.outputs import Listed, Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.choices import CampaignState
 from registry.models import Campaign, CampaignItem
@@ -64,15 +66,21 @@ class CampaignOut(Out[Campaign]):
     target = serializers.CharField(source="target.address")
     items = serializers.SerializerMethodField()
 
+    of: dict[int, list[CampaignItem]]
+
     class Meta:
         model = Campaign
+        list_serializer_class = Listed
         fields = [
             "id", "team", "base_model", "target", "state", "state_reason", "recipe", "gate", "concurrency",
             "budget_device_seconds", "asked_by", "created_at", "finished_at", "items",
         ]  # fmt: skip
 
+    def gather(self, rows: Sequence[Campaign]) -> None:
+        self.of = selectors.items_of(rows)
+
     def get_items(self, row: Campaign) -> list[dict[str, Any]]:
-        return [dict(item) for item in ItemOut(selectors.items(row), many=True).data]
+        return [dict(item) for item in ItemOut(self.of.get(row.pk, []), many=True).data]
 
 
 class Filters(Ordered):
@@ -81,10 +89,10 @@ class Filters(Ordered):
     state = Choice(choices=CampaignState.choices, required=False)
 
 
-class Campaigns(View):
+class Campaigns(Tabular):
     @extend_schema(parameters=[Filters], responses={200: CampaignOut(many=True)})
-    def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.query(Filters)), CampaignOut)
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        return self.listed(selectors.listing(self.by, **self.query(Filters)), CampaignOut)
 
     @extend_schema(request=CampaignIn, parameters=[DryRun], responses={200: dict[str, Any], 201: CampaignOut})
     def post(self, request: Request) -> Response:

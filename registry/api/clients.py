@@ -156,12 +156,12 @@ class Filters(Labelled):
     order_by = Choice(choices=client_selectors.ORDERS, required=False)
 
 
-class Clients(View):
+class Clients(Tabular):
     @extend_schema(parameters=[Filters], responses={200: ClientOut(many=True)})
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
         filters = self.query(Filters)
         builtin = bool(filters.pop("builtin"))
-        return self.page(client_selectors.listing(self.by, builtin=builtin, **filters), ClientOut)
+        return self.listed(client_selectors.listing(self.by, builtin=builtin, **filters), ClientOut)
 
     @extend_schema(request=ClientIn, responses={201: ClientOut})
     def post(self, request: Request) -> Response:

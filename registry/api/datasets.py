@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -16,6 +17,7 @@ from registry.api.fields import Choice, Numbered, Reason, SlugField, person
 from registry.api.files import FromUpload, UploadView, received
 from registry.api.jobs import error_of
 from registry.api.outputs import Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.choices import DatasetStatus, Split
 from registry.errors import Invalid
@@ -107,10 +109,10 @@ class RowsQuery(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=200, required=False, default=50)
 
 
-class Datasets(View):
+class Datasets(Tabular):
     @extend_schema(parameters=[Filters], responses={200: DatasetOut(many=True)})
-    def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.query(Filters)), DatasetOut)
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        return self.listed(selectors.listing(self.by, **self.query(Filters)), DatasetOut)
 
     @extend_schema(request=DatasetIn, responses={201: DatasetOut})
     def post(self, request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 from registry.access import Act
 from registry.api.fields import Reason
 from registry.api.outputs import Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.models import Freeze
 from registry.selectors import freezes as selectors
@@ -43,10 +45,10 @@ class Filters(serializers.Serializer[Any]):
     active = serializers.BooleanField(required=False, allow_null=True, default=None)
 
 
-class Freezes(View):
+class Freezes(Tabular):
     @extend_schema(parameters=[Filters], responses={200: FreezeOut(many=True)})
-    def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, **self.query(Filters)), FreezeOut)
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        return self.listed(selectors.listing(self.by, **self.query(Filters)), FreezeOut)
 
     @extend_schema(request=FreezeIn, responses={201: FreezeOut})
     def post(self, request: Request) -> Response:

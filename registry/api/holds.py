@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -12,6 +13,7 @@ from rest_framework.response import Response
 
 from registry.access import Act
 from registry.api.outputs import Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.models import LegalHold
 from registry.selectors import holds as selectors
@@ -40,10 +42,15 @@ class HoldOut(Out[LegalHold]):
         fields = ["id", "team", "reason", "by", "created_at", "lifted_at", "lifted_by"]
 
 
-class Holds(View):
-    @extend_schema(responses={200: HoldOut(many=True)})
-    def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by), HoldOut)
+class Filters(serializers.Serializer[Any]):
+    team = serializers.CharField(required=False, max_length=63)
+    active = serializers.BooleanField(required=False, allow_null=True, default=None)
+
+
+class Holds(Tabular):
+    @extend_schema(parameters=[Filters], responses={200: HoldOut(many=True)})
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        return self.listed(selectors.listing(self.by, **self.query(Filters)), HoldOut)
 
     @extend_schema(request=HoldIn, responses={201: HoldOut})
     def post(self, request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -12,6 +13,7 @@ from rest_framework.response import Response
 
 from registry.api.fields import Choice, Ordered
 from registry.api.outputs import Out
+from registry.api.tables import Tabular
 from registry.api.views import View
 from registry.choices import JobKind, JobState
 from registry.models import Job
@@ -49,10 +51,10 @@ class Filters(Ordered):
     kind = Choice(choices=JobKind.choices, required=False)
 
 
-class Jobs(View):
+class Jobs(Tabular):
     @extend_schema(parameters=[Filters], responses={200: JobOut(many=True)})
-    def get(self, request: Request) -> Response:
-        return self.page(selectors.listing(self.by, self.query(Filters)), JobOut)
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        return self.listed(selectors.listing(self.by, self.query(Filters)), JobOut)
 
 
 class OneJob(View):

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
 
 from registry.access import Act, Caller, fetch, visible
 from registry.choices import VersionStatus
@@ -27,27 +28,36 @@ def listing(
     base_model: str = "",
     status: str = "",
     stale: bool | None = None,
+    waived: bool | None = None,
     label: Sequence[Label] = (),
     metric: Sequence[Bound] = (),
     q: str = "",
 ) -> QuerySet[Adapter]:
     """What the caller may read, within every filter.
 
-    `status` and `metric` are those of any one of its versions, `stale` of any that matters; `q` is text in its
-    name, description or labels.
+    `status` and `metric` are those of any one of its versions, `stale` of any that matters, `waived` of any of
+    these that is stale; `q` is text in its name, vertical, description or labels.
     """
     rows = visible(by, _adapters())
     rows = searches.exactly(rows, team__slug=team, vertical=vertical, base_model__name=base_model)
     if q:
         said = searches.label_says(AdapterLabel, "adapter", q)
-        rows = rows.filter(Q(name__icontains=q) | Q(description__icontains=q) | said)
+        told = Q(name__icontains=q) | Q(vertical__icontains=q) | Q(description__icontains=q)
+        rows = rows.filter(told | said)
     rows = searches.with_labels(rows, AdapterLabel, "adapter", label)
     if status or metric:
         of_it = searches.exactly(AdapterVersion.objects.filter(adapter=OuterRef("pk")), status=status)
         rows = rows.filter(Exists(searches.within(of_it, metric)))
+    return _freshness(rows, stale, waived)
+
+
+def _freshness(rows: QuerySet[Adapter], stale: bool | None, waived: bool | None) -> QuerySet[Adapter]:
+    suspects = staleness.suspects(staleness.that_matter()).filter(adapter=OuterRef("pk"))
     if stale is not None:
-        suspect = Exists(staleness.suspects(staleness.that_matter()).filter(adapter=OuterRef("pk")))
-        rows = rows.filter(suspect if stale else ~suspect)
+        rows = rows.filter(Exists(suspects) if stale else ~Exists(suspects))
+    if waived is not None:
+        living = Q(waivers__until__gt=timezone.now())
+        rows = rows.filter(Exists(suspects.filter(living) if waived else suspects.exclude(living)))
     return rows
 
 

@@ -83,13 +83,13 @@ def current_with(tokenizer_sha256: str) -> list[BaseVersion]:
     return list(rows.select_related("base_model").defer("module_table").order_by("pk"))
 
 
-def table(by: Caller) -> QuerySet[BaseModel]:
+def table(by: Caller, **filters: str) -> QuerySet[BaseModel]:
     """With `version_count` and `adapter_count`."""
     counted = {
         "version_count": Count("versions", distinct=True),
         "adapter_count": Count("adapters", distinct=True),
     }
-    return listing(by).annotate(**counted).order_by("name")
+    return listing(by, **filters).annotate(**counted).order_by("name")
 
 
 def timeline(by: Caller, base: BaseModel) -> QuerySet[BaseVersion]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Count, Prefetch, Q, QuerySet
@@ -20,8 +21,20 @@ def listing(by: Caller, *, team: str = "", base_model: str = "", state: str = ""
 
 
 def items(campaign: Campaign) -> QuerySet[CampaignItem]:
+    return _items(campaign.items.all())
+
+
+def items_of(campaigns: Iterable[Campaign]) -> dict[int, list[CampaignItem]]:
+    """Those of a page of campaigns, by campaign, in a constant number of queries."""
+    found: dict[int, list[CampaignItem]] = {}
+    for item in _items(CampaignItem.objects.filter(campaign__in=[row.pk for row in campaigns])):
+        found.setdefault(item.campaign_id, []).append(item)
+    return found
+
+
+def _items(rows: QuerySet[CampaignItem]) -> QuerySet[CampaignItem]:
     return (
-        campaign.items.select_related(
+        rows.select_related(
             "adapter__team",
             "old__adapter__team",
             "old__base_version__base_model",
@@ -77,11 +90,11 @@ def measured(row: Evaluation) -> dict[str, Any]:
     }
 
 
-def table(by: Caller) -> QuerySet[Campaign]:
+def table(by: Caller, **filters: str) -> QuerySet[Campaign]:
     """Newest first, with `total` and `passed` items."""
     good = [ItemState.PASSED, ItemState.PROMOTING, ItemState.PROMOTED]
     counted = {"total": Count("items"), "passed": Count("items", filter=Q(items__state__in=good))}
-    return listing(by).annotate(**counted).order_by("-pk")
+    return listing(by, **filters).annotate(**counted).order_by("-pk")
 
 
 def may_publish(by: Caller, campaign: Campaign) -> bool:

@@ -10,13 +10,17 @@ from registry.models import LegalHold
 from registry.models.holds import LegalHoldQuerySet
 
 
-def listing(by: Caller) -> LegalHoldQuerySet:
-    """Of the caller's teams and of the whole installation; for an administrator, who places them, all."""
+def listing(by: Caller, *, team: str = "", active: bool | None = None) -> LegalHoldQuerySet:
+    """Of the caller's teams and of the whole installation; for an administrator, who places them, all.
+
+    With `team` those that cover it: its own, and those of everything.
+    """
     require_scope(by, Act.READ)
     rows = LegalHold.objects.select_related("team")
-    if by.system or administers(by):
-        return rows.all()
-    return rows.filter(Q(team__isnull=True) | Q(team__in=seen_teams(by)))
+    if not by.system and not administers(by):
+        rows = rows.filter(Q(team__isnull=True) | Q(team__in=seen_teams(by)))
+    rows = rows.filter(Q(team__isnull=True) | Q(team__slug=team)) if team else rows
+    return rows.all() if active is None else rows.filter(lifted_at__isnull=active)
 
 
 def one(by: Caller, pk: int) -> LegalHold:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from registry.access import Caller, visible
 from registry.choices import HELD_JOB_STATES, JobKind, JobState, VersionStatus
 from registry.models import (
     Adapter,
-    AdapterLabel,
     AdapterVersion,
     Alias,
     Assignment,
@@ -25,7 +25,8 @@ from registry.models import (
     ServingInstance,
     Worker,
 )
-from registry.selectors import assignments, engines, health, searches, serving, staleness, storage
+from registry.selectors import adapters as selected
+from registry.selectors import assignments, engines, health, serving, staleness, storage
 from registry.selectors.staleness import Stale
 
 REQUESTS_WITHIN = timedelta(hours=24)
@@ -151,26 +152,13 @@ def stale_adapters(rows: list[Stale]) -> list[StaleBase]:
     return [StaleBase(name, len(adapters)) for name, adapters in sorted(found.items())]
 
 
-def adapters(
-    by: Caller, *, team: str = "", vertical: str = "", q: str = "", only_stale: bool = False
-) -> QuerySet[Adapter]:
-    """Adapters with their current version's id as `current_pk`."""
+def adapters(by: Caller, *, only_stale: bool = False, **filters: Any) -> QuerySet[Adapter]:
+    """As they are listed everywhere, with their current version's id; what is waived isn't stale."""
     production = Alias.objects.filter(adapter=OuterRef("pk"), name="production", deleted_at__isnull=True)
+    narrowed = {**filters, **({"stale": True, "waived": False} if only_stale else {})}
+    rows = selected.listing(by, **narrowed).annotate(production_pk=Subquery(production.values("version")[:1]))
     highest = AdapterVersion.objects.filter(adapter=OuterRef("pk"), status=VersionStatus.READY).order_by("-number")
-    rows = visible(by, Adapter.objects.select_related("team", "base_model")).annotate(
-        production_pk=Subquery(production.values("version")[:1]), highest_pk=Subquery(highest.values("pk")[:1])
-    )
-    if team:
-        rows = rows.filter(team__slug=team)
-    if vertical:
-        rows = rows.filter(vertical=vertical)
-    if q:
-        said = Q(name__icontains=q) | Q(vertical__icontains=q) | Q(description__icontains=q)
-        rows = rows.filter(said | searches.label_says(AdapterLabel, "adapter", q))
-    if only_stale:
-        needing = staleness.suspects(staleness.that_matter()).exclude(waivers__until__gt=timezone.now())
-        rows = rows.filter(Exists(needing.filter(adapter=OuterRef("pk"))))
-    return rows.order_by("team__slug", "name")
+    return rows.annotate(highest_pk=Subquery(highest.values("pk")[:1])).order_by("team__slug", "name")
 
 
 def verticals(by: Caller) -> list[str]:
