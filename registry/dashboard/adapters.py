@@ -13,8 +13,18 @@ from registry.dashboard import charts, merged
 from registry.dashboard.aliases import guards
 from registry.dashboard.callers import PER_PAGE, act, caller, page, paged
 from registry.errors import Invalid, NotFound
+from registry.selectors import (
+    actors,
+    addresses,
+    aliases,
+    comparisons,
+    jobs,
+    overview,
+    rights,
+    staleness,
+    surroundings,
+)
 from registry.selectors import adapters as selectors
-from registry.selectors import addresses, aliases, comparisons, jobs, overview, rights, staleness, surroundings
 from registry.services import aliases as services
 
 if TYPE_CHECKING:
@@ -52,6 +62,7 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
     losses = overview.losses(list(versions.order_by("number").values_list("pk", flat=True)))
     may_publish = rights.may(by, Act.PUBLISH, adapter.team)
     found = staleness.of_adapter(adapter)
+    history, waiting = aliases.histories(adapter)[:50], aliases.waiting(adapter)
     context = {
         "adapter": adapter,
         "current": current,
@@ -61,9 +72,10 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "page": shown,
         "versions": [(version, losses.get(version.pk), names.get(version.pk, [])) for version in shown],
         "spark": charts.sparkline(list(losses.values())),
-        "history": aliases.histories(adapter)[:50],
-        "waiting": aliases.waiting(adapter),
-        "successor": overview.successor(current, versions) if not aliases.waiting(adapter) else None,
+        "history": history,
+        "waiting": waiting,
+        "actors": actors.of_rows(by, history, waiting),
+        "successor": overview.successor(current, versions) if not waiting else None,
         "may_publish": may_publish,
         **guards(by, adapter),
     }

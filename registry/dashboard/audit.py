@@ -11,11 +11,11 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.dashboard.callers import act, caller, page, paged
-from registry.dashboard.lookups import look_up_address
+from registry.dashboard.lookups import answered, look_up_address
 from registry.dashboard.moments import moment_of
 from registry.errors import Conflict, Invalid
+from registry.selectors import actors, holds
 from registry.selectors import audit as selectors
-from registry.selectors import holds
 from registry.services import audit as services
 
 FILTERS = ("actor", "action", "object", "client", "q", "from", "to")
@@ -31,8 +31,12 @@ def listing(request: HttpRequest) -> HttpResponse:
     except Invalid as error:
         filters, problem = {}, error.message
     rows = selectors.listing(by, filters)
+    shown = paged(request, rows.none() if problem else rows.order_by("-at", "-pk"))
+    lookup = look_up_address(by, who, slot, at) if who else None
+    held = holds.listing(by).open().order_by("pk")
     context = {
-        "page": paged(request, rows.none() if problem else rows.order_by("-at", "-pk")),
+        "page": shown,
+        "actors": actors.of_rows(by, shown, held, answered(lookup)),
         "asked": asked,
         "until": asked["to"],
         "since": asked["from"],
@@ -41,9 +45,9 @@ def listing(request: HttpRequest) -> HttpResponse:
         "who": who,
         "at": at,
         "slot": slot,
-        "lookup": look_up_address(by, who, slot, at) if who else None,
+        "lookup": lookup,
         "problem": problem,
-        "holds": holds.listing(by).open().order_by("pk"),
+        "holds": held,
         "checkpoint": services.newest_checkpoint(),
         "filtered": any(asked.values()),
     }

@@ -16,7 +16,7 @@ from registry.access import Act, Caller, teams
 from registry.dashboard.callers import act, caller, page, paged
 from registry.dashboard.moments import moment_of
 from registry.errors import Invalid
-from registry.selectors import addresses, aliases, rights
+from registry.selectors import actors, addresses, aliases, rights
 from registry.selectors import bulk_moves as selectors
 from registry.selectors import teams as team_selectors
 from registry.services import bulk_moves as services
@@ -46,9 +46,12 @@ class Row:
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
     shown = paged(request, selectors.listing(by).order_by("-pk"))
-    return render(
-        request, "bulk_moves/list.html", {"page": shown, "teams": teams(by, Act.ASSIGN).order_by("slug")}
-    )
+    context = {
+        "page": shown,
+        "actors": actors.of_rows(by, shown),
+        "teams": teams(by, Act.ASSIGN).order_by("slug"),
+    }
+    return render(request, "bulk_moves/list.html", context)
 
 
 @page
@@ -56,7 +59,12 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     by = caller(request)
     bulk = selectors.one(by, Act.READ, pk)
     rows = [_of_item(item) for item in bulk.items.all()]
-    context = {"bulk": bulk, "rows": rows, "may_assign": rights.may(by, Act.ASSIGN, bulk.team)}
+    context = {
+        "bulk": bulk,
+        "actors": actors.of_rows(by, [bulk]),
+        "rows": rows,
+        "may_assign": rights.may(by, Act.ASSIGN, bulk.team),
+    }
     return render(request, "bulk_moves/detail.html", context)
 
 

@@ -12,7 +12,7 @@ from registry.access import Act
 from registry.choices import CampaignState, ItemState
 from registry.dashboard.callers import act, caller, page, paged
 from registry.errors import Conflict, Invalid
-from registry.selectors import base_models, drafts, overview, rights, staleness
+from registry.selectors import actors, base_models, drafts, overview, rights, staleness
 from registry.selectors import campaigns as selectors
 from registry.services import campaign_plans
 from registry.services import campaigns as services
@@ -53,6 +53,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     shown = paged(request, selectors.table(by))
     context = {
         "page": shown,
+        "actors": actors.of_rows(by, shown),
         "stale": overview.stale_adapters(staleness.listing(by)),
         "may_plan": rights.may_anywhere(by, Act.PUBLISH),
     }
@@ -70,6 +71,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     moving = campaign.state in MOVING
     context = {
         "campaign": campaign,
+        "actors": actors.of_rows(by, [campaign]),
         "items": [(item, selectors.evaluations(item), selectors.note(item)) for item in items],
         "offered": offered if may else (),
         "plan": campaign_plans.preview(by=by, campaign=campaign) if draft and may else None,

@@ -15,11 +15,11 @@ from django.urls import path
 
 from registry.access import Act
 from registry.dashboard.callers import act, caller, page, paged, shown_once
-from registry.dashboard.lookups import look_up
+from registry.dashboard.lookups import answered, look_up
 from registry.dashboard.moments import moment_of
 from registry.errors import Invalid
+from registry.selectors import actors, addresses, aliases, assignments, clients, rights, slots, timeline
 from registry.selectors import adapters as adapter_selectors
-from registry.selectors import addresses, aliases, assignments, clients, rights, slots, timeline
 from registry.services import assignments as services
 from registry.services import clients as client_services
 from registry.services.assignments import Target
@@ -53,19 +53,24 @@ def _shown(request: HttpRequest, team: str, name: str) -> dict[str, Any]:
     client = addresses.client_of(by, Act.READ, team, name)
     at, slot = request.GET.get("at", "").strip(), request.GET.get("slot", "default").strip()
     (row,) = slots.table([client])
+    opened = assignments.open_assignments(by, client).order_by("slot__name")
+    waiting = assignments.waiting(by, client)
+    past = timeline.intervals(by, client).order_by(F("since").desc(), "-pk")[:100]
+    lookup = look_up(by, client, slot, at) if at else None
     return {
         "client": client,
         "row": row,
         "labels": clients.labels_of(by, client),
-        "open": assignments.open_assignments(by, client).order_by("slot__name"),
-        "waiting": assignments.waiting(by, client),
-        "timeline": timeline.intervals(by, client).order_by(F("since").desc(), "-pk")[:100],
+        "open": opened,
+        "waiting": waiting,
+        "timeline": past,
+        "actors": actors.of_rows(by, opened, waiting, past, answered(lookup)),
         "keys": assignments.keys(by, client),
         "adapters": adapter_selectors.listing(by, team=team).order_by("name"),
         "may_assign": rights.may(by, Act.ASSIGN, client.team),
         "at": at,
         "slot": slot,
-        "lookup": look_up(by, client, slot, at) if at else None,
+        "lookup": lookup,
         "gateway": f"http://{request.get_host().partition(':')[0]}:{settings.SERVING_PORT}",
     }
 

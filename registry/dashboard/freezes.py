@@ -9,6 +9,7 @@ from django.urls import path
 from registry.access import Act, administers, teams
 from registry.dashboard.callers import act, caller, page, paged
 from registry.dashboard.moments import moment_of
+from registry.selectors import actors
 from registry.selectors import freezes as selectors
 from registry.selectors import teams as team_selectors
 from registry.services import freezes as services
@@ -17,8 +18,10 @@ from registry.services import freezes as services
 @page
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
+    shown = paged(request, selectors.listing(by).order_by("-pk"))
     context = {
-        "page": paged(request, selectors.listing(by).order_by("-pk")),
+        "page": shown,
+        "actors": actors.of_rows(by, shown),
         "teams": teams(by, Act.PUBLISH).order_by("slug"),
         "administrator": administers(by),
     }

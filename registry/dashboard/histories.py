@@ -16,7 +16,7 @@ from registry.access import Act
 from registry.dashboard.callers import caller, page, paged
 from registry.dashboard.moments import moment_of
 from registry.errors import Invalid
-from registry.selectors import adapters, base_models, datasets, timeline
+from registry.selectors import actors, adapters, base_models, datasets, timeline
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -81,9 +81,11 @@ def _shown(request: HttpRequest, asked: Asked, versions: QuerySet[AdapterVersion
         span, problem = {"since": None, "until": None}, error.message
     rows = timeline.of_versions(by, versions, **span)
     sent = {"from": span["since"], "to": span["until"]}
+    shown = paged(request, rows.none() if problem else rows.order_by(F("since").desc(), "-pk"))
     context = {
         "asked": asked,
-        "page": paged(request, rows.none() if problem else rows.order_by(F("since").desc(), "-pk")),
+        "page": shown,
+        "actors": actors.of_rows(by, shown),
         "others": 0 if problem else timeline.others_of_versions(by, versions, **span),
         "since": typed["from"],
         "until": typed["to"],

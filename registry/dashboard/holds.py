@@ -8,6 +8,7 @@ from django.urls import path
 
 from registry.access import Act, administers
 from registry.dashboard.callers import act, caller, page, paged
+from registry.selectors import actors
 from registry.selectors import holds as selectors
 from registry.selectors import teams as team_selectors
 from registry.services import holds as services
@@ -17,8 +18,10 @@ from registry.services import holds as services
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
     administrator = administers(by)
+    shown = paged(request, selectors.listing(by).order_by("-pk"))
     context = {
-        "page": paged(request, selectors.listing(by).order_by("-pk")),
+        "page": shown,
+        "actors": actors.of_rows(by, shown),
         "teams": team_selectors.listing(by).order_by("slug") if administrator else (),
         "administrator": administrator,
     }

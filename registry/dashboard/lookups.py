@@ -27,6 +27,11 @@ class Lookup:
         return self.answer is not None and self.answer.at > timezone.now()
 
 
+def answered(lookup: Lookup | None) -> list[Resolved]:
+    """The answer as a row among others, where there is one."""
+    return [lookup.answer] if lookup and lookup.answer else []
+
+
 def look_up(by: Caller, client: Client, slot: str, at: str) -> Lookup:
     """`at` is what was typed; now where it is empty."""
     try:

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from registry.access import administers
 from registry.dashboard.callers import caller
-from registry.selectors import freezes, overview
+from registry.selectors import actors, freezes, overview
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
         return {}
     by = caller(request)
     counts = overview.counts(by)
+    frozen = freezes.shown(by)
 
     def room(label: str, icon: str, name: str, count: int = 0, *, warn: bool = False) -> Room:
         url = reverse(name)
@@ -41,7 +42,8 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
         room("Storage", "hard-drive", "storage"),
     ]
     return {
-        "frozen": freezes.shown(by),
+        "frozen": frozen,
+        "freezers": actors.of_rows(by, [freeze for freeze, _ in frozen]),
         "nav": {
             "main": [
                 room("Overview", "layout-dashboard", "overview"),

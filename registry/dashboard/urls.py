@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from registry.dashboard import (
+    activity,
     adapters,
     aliases,
     audit,
@@ -54,6 +55,7 @@ urlpatterns = [
         users,
         storage,
         audit,
+        activity,
     )
     for url in noun.urlpatterns
 ]

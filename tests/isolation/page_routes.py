@@ -74,6 +74,13 @@ PAGES: dict[str, Asks] = {
     "/account/sign-out": post(inside=False),
     "/audit": get({"who": THEIRS}, {"client": THEIRS}, {"actor": EMAIL}, {"object": f"adapter:{THEIRS}"}),
     "/audit/verify": post(),
+    f"{ADAPTER}/activity": GET,
+    f"{ADAPTER}/{{number}}/activity": GET,
+    f"{CLIENT}/activity": GET,
+    "/datasets/{team}/{name}/activity": GET,
+    "/base-models/{name}/activity": GET,
+    "/jobs/{pk}/activity": GET,
+    "/campaigns/{pk}/activity": GET,
 }  # fmt: skip
 
 SETTINGS: dict[str, Asks] = {

@@ -56,7 +56,7 @@ def test_it_is_missing_for_another_team(pages: Pages, clinic: Client) -> None:
 
 def test_it_leads_to_what_happened_to_it(pages: Pages, clinic: Client) -> None:
     _assign(pages, "night")
-    assert "/audit?client=health/clinic" in pages("alice").get("/clients/health/clinic").content.decode()
+    assert "/clients/health/clinic/activity" in pages("alice").get("/clients/health/clinic").content.decode()
     page = pages("alice").get("/audit?client=health/clinic").content.decode()
     assert "slot:health/clinic/night" in page
     assert "alias:health/triage@production" in page  # it follows that one
