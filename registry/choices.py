@@ -173,6 +173,22 @@ class StaleReason(TextChoices):
     DATASET_WITHDRAWN = "dataset_withdrawn"
 
 
+class Listing(TextChoices):
+    """The lists of the dashboard, by the name of their page."""
+
+    ADAPTERS = "adapters"
+    JOBS = "jobs"
+    CLIENTS = "clients"
+    DATASETS = "datasets"
+    BASE_MODELS = "base-models"
+    CAMPAIGNS = "campaigns"
+    BULK_MOVES = "bulk-moves"
+    FREEZES = "freezes"
+    HOLDS = "holds"
+    USERS = "users"
+    AUDIT = "audit"
+
+
 OPEN_JOB_STATES = (JobState.QUEUED, JobState.CLAIMED, JobState.RUNNING, JobState.COMMITTING)
 HELD_JOB_STATES = (JobState.CLAIMED, JobState.RUNNING, JobState.COMMITTING)
 FINAL_JOB_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)

@@ -24,6 +24,7 @@ from registry.models.holds import LegalHold
 from registry.models.idempotency import IdempotencyKey
 from registry.models.jobs import Job, JobCheckpoint, JobEvent, JobMetric, TrainingSpec
 from registry.models.merged import MergedModel
+from registry.models.saved_views import SavedView
 from registry.models.serving import ServingInstance, ServingWish
 from registry.models.sessions import Session
 from registry.models.teams import Membership, Team
@@ -76,6 +77,7 @@ __all__ = [
     "MergedModel",
     "Promotion",
     "Receipt",
+    "SavedView",
     "ServingInstance",
     "ServingWish",
     "Session",

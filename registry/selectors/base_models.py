@@ -33,6 +33,10 @@ def listing(by: Caller, *, q: str = "") -> QuerySet[BaseModel]:
     return rows.filter(name__icontains=q) if q else rows
 
 
+def names(by: Caller) -> list[str]:
+    return list(listing(by).order_by("name").values_list("name", flat=True))
+
+
 def one(by: Caller, name: str) -> BaseModel:
     require_scope(by, Act.READ)
     return addresses.base_model(name)
