@@ -31,6 +31,8 @@ TOKENS_PER_HOUR = env.integer("PLETHORA_TOKENS_PER_HOUR", 300)
 
 PORT = env.integer("PLETHORA_PORT", 8000)
 SERVING_PORT = env.integer("PLETHORA_SERVING_PORT", 8001)
+# Where the web process itself finds the chat API: the playground asks there.
+GATEWAY_URL = env.text("PLETHORA_GATEWAY_URL").rstrip("/") or f"http://127.0.0.1:{SERVING_PORT}"
 WEB_WORKERS = max(1, env.integer("PLETHORA_WEB_WORKERS", min(2, os.cpu_count() or 1)))
 STORE = env.text("PLETHORA_STORE") or (HOME / "store").as_uri()
 S3_ENDPOINT = env.text("PLETHORA_S3_ENDPOINT")

@@ -12,11 +12,16 @@ import secrets
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.core import signing
 
 ALPHABET = string.ascii_letters + string.digits
+TICKET = "plp_"
+TICKET_SECONDS = 60
+_SALT = "plethora.ticket"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,20 @@ def hashed(secret: str) -> str:
 
 def matches(secret: str, sha256: str) -> bool:
     return hmac.compare_digest(hashed(secret), sha256)
+
+
+def ticket(says: dict[str, Any]) -> str:
+    """A credential that is stored nowhere: signed with the installation's key, and good for a minute."""
+    return TICKET + signing.dumps(says, salt=_SALT)
+
+
+def read_ticket(text: str) -> dict[str, Any] | None:
+    """What it says, or None where it is too old or not of this installation."""
+    try:
+        says = signing.loads(text.removeprefix(TICKET), salt=_SALT, max_age=TICKET_SECONDS)
+    except signing.BadSignature:
+        return None
+    return says if isinstance(says, dict) else None
 
 
 def signing_secret() -> str:

@@ -1,4 +1,4 @@
-"""How often somebody may do what only guessing or flooding needs often.
+"""How often somebody may do what only guessing or flooding needs often, and how many may hold a thread at a time.
 
 Counted in this process alone: a limit of N lets N through each web worker, and a restart begins anew. That is
 enough against floods, costs no query, and can't be filled up by strangers.
@@ -7,6 +7,7 @@ enough against floods, costs no query, and can't be filled up by strangers.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import math
 import time
 from threading import Lock
@@ -39,6 +40,31 @@ def spend(kind: str, who: str, *, most: int, seconds: float) -> int:
             _spent.clear()
         _spent[(kind, who)] = (begun, count + 1)
     return 0
+
+
+class Places:
+    """So many at a time. One that nobody gave back is free again after `seconds`: a server may forget a stream."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._guard = Lock()
+        self._taken: dict[int, float] = {}
+        self._numbers = itertools.count()
+
+    def take(self, most: int) -> int | None:
+        """A place to be given back, or None where `most` are taken."""
+        now = time.monotonic()
+        with self._guard:
+            self._taken = {place: until for place, until in self._taken.items() if until >= now}
+            if len(self._taken) >= most:
+                return None
+            place = next(self._numbers)
+            self._taken[place] = now + self.seconds
+            return place
+
+    def give_back(self, place: int) -> None:
+        with self._guard:
+            self._taken.pop(place, None)
 
 
 def address(peer: str, forwarded: str, proxies: int) -> str:

@@ -24,7 +24,7 @@ from serving.auth import Asker, identify
 from serving.schemas import Admission, engine_name
 
 if TYPE_CHECKING:
-    from registry.models import ApiToken, BaseVersion
+    from registry.models import BaseVersion
 
 BOARD_SECONDS = 0.2
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -38,9 +38,11 @@ def request_id(given: str) -> str:
 
 def admit(asker: Asker, model: str, share_key: str) -> Admission:
     """Resolve a request. `share_key` decides on which side of a canary it falls."""
-    if asker.token is not None:
-        return _by_address(asker.client, asker.token, model)
-    return _by_assignment(asker.client, model, share_key)
+    if asker.by is None:
+        return _by_assignment(asker.client, model, share_key)
+    if asker.only and model != asker.only:
+        raise NotFound(f"This ticket is for {asker.only} alone.", code="model_not_found", param="model")
+    return _by_address(asker, asker.by, model)
 
 
 def _by_assignment(client: Booked, model: str, share_key: str) -> Admission:
@@ -88,28 +90,28 @@ def _share(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64 * 100
 
 
-def _by_address(client: Booked, token: ApiToken, model: str) -> Admission:
+def _by_address(asker: Asker, by: Caller, model: str) -> Admission:
     try:
         if "/" not in model:
-            return _base_admitted(client, addresses.base_version(model, param="model"))
-        version = addresses.adapter_version(Caller(token=token), Act.SERVE, model, param="model")
+            return _base_admitted(asker, addresses.base_version(model, param="model"))
+        version = addresses.adapter_version(by, Act.SERVE, model, param="model")
     except RegistryError as error:
         if error.status not in (404, 422):
             raise
         raise NotFound(error.message, code="model_not_found", param="model") from error
-    admission = _admitted(client, None, routing.targets([version.pk])[version.pk])
+    admission = _admitted(asker.client, None, routing.targets([version.pk])[version.pk], asker.slot)
     serving.wish(version=version)
     return admission
 
 
-def _admitted(client: Booked, assigned: Assigned | None, target: Target) -> Admission:
+def _admitted(client: Booked, assigned: Assigned | None, target: Target, slot: str = "") -> Admission:
     if target.refusal:
         code = "version_quarantined" if target.quarantined else "version_not_servable"
         raise NotFound(f"{target.refusal} and can't be served.", code=code, param="model")
     return Admission(
         client=client.id,
         client_address=client.address,
-        slot=assigned.slot if assigned else "",
+        slot=assigned.slot if assigned else slot,
         assignment=assigned.id if assigned else None,
         version=target.id,
         base_version=target.base_version,
@@ -119,14 +121,14 @@ def _admitted(client: Booked, assigned: Assigned | None, target: Target) -> Admi
     )
 
 
-def _base_admitted(client: Booked, base: BaseVersion) -> Admission:
+def _base_admitted(asker: Asker, base: BaseVersion) -> Admission:
     if base.status not in SERVABLE_BASE_STATES:
         message = f"{base.address} is {base.status} and can't be served."
         raise NotFound(message, code="version_not_servable", param="model")
     return Admission(
-        client=client.id,
-        client_address=client.address,
-        slot="",
+        client=asker.client.id,
+        client_address=asker.client.address,
+        slot=asker.slot,
         assignment=None,
         version=None,
         base_version=base.pk,
@@ -139,7 +141,10 @@ def _base_admitted(client: Booked, base: BaseVersion) -> Admission:
 def models(authorization: str) -> list[dict[str, Any]]:
     """Model cards of what the key may name."""
     asker = identify(authorization)
-    return _models_of_client(asker.client) if asker.token is None else _models_of_team(asker.token)
+    if asker.by is None:
+        return _models_of_client(asker.client)
+    cards = _models_of(asker.by)
+    return [card for card in cards if card["id"] == asker.only] if asker.only else cards
 
 
 def _models_of_client(client: Booked) -> list[dict[str, Any]]:
@@ -149,8 +154,8 @@ def _models_of_client(client: Booked) -> list[dict[str, Any]]:
     return list({card["id"]: card for card in cards}.values())
 
 
-def _models_of_team(token: ApiToken) -> list[dict[str, Any]]:
-    cards = [_card(target.address, target) for target in routing.servable(token)]
+def _models_of(by: Caller) -> list[dict[str, Any]]:
+    cards = [_card(target.address, target) for target in routing.servable(by)]
     return cards + [_base_card(base) for base in routing.servable_bases()]
 
 

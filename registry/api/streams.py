@@ -7,7 +7,6 @@ A browser that lost one comes back by itself and says where it was (`Last-Event-
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,14 +18,14 @@ from registry.choices import FINAL_JOB_STATES
 from registry.errors import RegistryError, Unavailable
 from registry.models import Job, JobEvent
 from registry.selectors import jobs as selectors
+from registry.throttle import Places
 
 STREAM_SECONDS = 20.0
 POLL_SECONDS = 0.5
 MOST_STREAMS = 4  # of the web process's 8 threads
 RETRY_AFTER = 2
 
-_lock = threading.Lock()
-_open: dict[int, float] = {}  # until when a stream may hold its place, should nobody close it
+_places = Places(2 * STREAM_SECONDS)
 
 
 class Stream:
@@ -49,21 +48,15 @@ class Stream:
 
     def close(self) -> None:
         """Called by the server at the end, also where the first line was never asked for."""
-        with _lock:
-            _open.pop(self._place, None)
+        _places.give_back(self._place)
 
 
 def _take() -> int:
-    now = time.monotonic()
-    with _lock:
-        for place in [place for place, until in _open.items() if until < now]:
-            del _open[place]
-        if len(_open) >= MOST_STREAMS:
-            text = f"{MOST_STREAMS} streams are open; try again, or ask without Accept: text/event-stream."
-            raise Unavailable(text, code="too_many_streams", retry_after=RETRY_AFTER)
-        place = max(_open, default=0) + 1
-        _open[place] = now + 2 * STREAM_SECONDS
-        return place
+    place = _places.take(MOST_STREAMS)
+    if place is None:
+        text = f"{MOST_STREAMS} streams are open; try again, or ask without Accept: text/event-stream."
+        raise Unavailable(text, code="too_many_streams", retry_after=RETRY_AFTER)
+    return place
 
 
 def _lines(look: Callable[[], Job], words: Callable[[JobEvent], Any], after: int) -> Iterator[str]:

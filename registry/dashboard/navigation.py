@@ -51,6 +51,7 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
                 room("Lineage", "git-branch", "lineage", counts["stale"], warn=True),
                 room("Jobs", "activity", "jobs", counts["jobs"]),
                 room("Clients", "users", "clients", counts["clients"]),
+                room("Playground", "messages-square", "playground"),
             ],
             "sources": [
                 room("Base models", "box", "base-models", counts["bases"]),

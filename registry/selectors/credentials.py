@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from django.db.models import Q
 from django.utils import timezone
 
 from registry import credentials
-from registry.models import ApiToken
+from registry.models import ApiToken, Team, User
 
 # A revoked token is refused within one second by every process; half of it is left for the rest of the way.
 REMEMBERED_SECONDS = 0.5
@@ -33,6 +34,25 @@ def api_token(text: str) -> ApiToken | None:
         .first()
     )
     return token if token is not None and credentials.matches(secret, token.sha256) else None
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """`person` asks for `model` alone; `team` is whose traffic that is."""
+
+    person: User
+    team: Team
+    model: str
+
+
+def ticket(text: str) -> Ticket | None:
+    """Whose ticket `text` is, as long as that account is open. What the person may do is asked by whoever acts."""
+    says = credentials.read_ticket(text)
+    if says is None:
+        return None
+    person = User.objects.filter(pk=says["person"], is_active=True).first()
+    team = Team.objects.filter(pk=says["team"]).first()
+    return Ticket(person, team, says["model"]) if person is not None and team is not None else None
 
 
 def recent_api_token(text: str) -> ApiToken | None:

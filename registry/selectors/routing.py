@@ -13,9 +13,9 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from registry import credentials
-from registry.access import Act, Caller, require
+from registry.access import Act, Caller, require, teams
 from registry.choices import SERVABLE_BASE_STATES, VersionStatus
-from registry.models import AdapterVersion, ApiToken, Assignment, BaseVersion, Client, ClientKey
+from registry.models import AdapterVersion, Assignment, BaseVersion, Client, ClientKey, Team
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,19 @@ def targets(versions: list[int]) -> dict[int, Target]:
     return {row[0]: Target(*row) for row in rows}
 
 
-def internal_client(token: ApiToken) -> Booked:
-    """The built-in client on which the traffic of a team's tokens is booked. Raises Forbidden without `serve`."""
-    require(Caller(token=token), Act.SERVE, token.team)
-    client = Client.objects.select_related("team").get(team=token.team_id, builtin=True)
+def internal_client(by: Caller, team: Team) -> Booked:
+    """The built-in client on which what a team asks for itself is booked. Raises Forbidden without `serve`."""
+    require(by, Act.SERVE, team)
+    client = Client.objects.select_related("team").get(team=team, builtin=True)
     return Booked(client.pk, client.address)
 
 
-def servable(token: ApiToken) -> list[Target]:
-    """Every ready version of the token's team whose base may still be served."""
+def servable(by: Caller) -> list[Target]:
+    """Every ready version of the caller's teams whose base may still be served."""
     rows = AdapterVersion.objects.filter(
-        adapter__team=token.team_id, status=VersionStatus.READY, base_version__status__in=SERVABLE_BASE_STATES
+        adapter__team__in=teams(by, Act.SERVE),
+        status=VersionStatus.READY,
+        base_version__status__in=SERVABLE_BASE_STATES,
     )
     return [Target(*row) for row in rows.order_by("adapter__name", "number").values_list(*TARGET)]
 

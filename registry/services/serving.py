@@ -55,7 +55,7 @@ def gone(*, url: str) -> None:
 
 
 def wish(*, version: AdapterVersion) -> None:
-    """A serve token asked for `version`; written at most once a minute."""
+    """A serve token, or somebody in the playground, asked for `version`; written at most once a minute."""
     now = timezone.now()
     made, new = ServingWish.objects.get_or_create(version=version, defaults={"asked_at": now})
     if not new and made.asked_at < now - WISH_AGAIN:

@@ -30,6 +30,7 @@ WORDS = {
     # states
     "empty": "no version yet",
     "unused": "not in use",
+    "unloaded": "not loaded yet",
 }
 FAULTS = {"empty": "no rows", "utf16": "UTF-16", "bad_json": "not JSON", "not_text": "not text"}
 METRICS = {

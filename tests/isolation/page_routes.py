@@ -16,6 +16,8 @@ EMAIL, VIEWER = "{their.people[owner].email}", "{their.people[viewer].email}"
 DELIVERY = {"delivery": "{their.ids[deliveries]}"}
 TRUSTED = {"issuer": "https://ci.example.org", "audience": "a", "subject": "s", "scopes": ["read"], "minutes": "9"}
 
+ASKED = {"version": f"{THEIRS}@1", "prompt": "hello", "max_tokens": "4", "temperature": "0"}
+
 PAGES: dict[str, Asks] = {
     "/": GET,
     "/overview/figures": GET,
@@ -69,6 +71,8 @@ PAGES: dict[str, Asks] = {
     "/campaigns/new": post({"base_model": "llama"}),
     "/campaigns/{pk}": GET,
     "/campaigns/{pk}/act": post({"act": "start"}),
+    "/playground": get({"version": f"{THEIRS}@1"}, {"version": f"{MINE}@1", "base": "llama@1"}),
+    "/playground/answers": post(ASKED, {**ASKED, "version": [f"{MINE}@1", f"{THEIRS}@1"]}),
     "/serving": GET,
     "/account": GET,
     "/account/sign-out": post(inside=False),

@@ -24,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, engine: Played) -> Iterator[I
     """Clients `triage` and `billing`, each with a key and an adapter of its own; `broken` can't be loaded."""
     home: Path = tmp_path_factory.mktemp("site")
     engine.refuse.add("broken")
-    site = install(home, adapters=["triage", "billing", "broken"], second=["triage"])
+    site = install(home, adapters=["triage", "billing", "broken"], second=["triage", "billing"])
     attached = ("serve", "--base", "tiny@1", "--engine-url", engine.url)
     running = [site.start(*words) for words in (("web",), ("gateway",), attached)]
     site.wait_for(site.port, site.serving_port)

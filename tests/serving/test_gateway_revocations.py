@@ -9,12 +9,9 @@ import httpx
 import pytest
 
 from tests.config.waiting import eventually
+from tests.serving.sessions import new_person, signed_in, submit, web
 
 WITHIN = 1.0
-
-
-def web(site):
-    return f"http://127.0.0.1:{site.port}"
 
 
 def taken(site, token):
@@ -65,21 +62,6 @@ def test_a_token_ends_that_another_process_revoked(site):
         assert eventually(lambda: taken(site, made["token"]) == (False, False), WITHIN)
 
 
-def signed_in(site, email, password):
-    client = httpx.Client(base_url=web(site), timeout=30)  # hashing a password takes long where all are busy
-    assert submit(client, "/accounts/login/", login=email, password=password).status_code == 302
-    assert inside(client)
-    return client
-
-
-def submit(client, path, **fields):
-    client.get("/accounts/login/")
-    token = client.cookies["csrftoken"]
-    return client.post(
-        path, data={**fields, "csrfmiddlewaretoken": token}, headers={"Origin": str(client.base_url)}
-    )
-
-
 def inside(client):
     """Whether the session opens the pages, and the API."""
     answers = client.get("/account"), client.get("/api/v1/me")
@@ -94,14 +76,12 @@ def outside(*clients):
 @pytest.fixture
 def person(site, request):
     """(e-mail, password) of an owner of the team."""
-    email = f"p{abs(hash(request.node.name))}@example.org"
-    password = site.api("POST", "/users", {"user": email})["password"]
-    site.api("POST", "/teams/health/members", {"user": email, "role": "owner"})
-    return email, password
+    return new_person(site, f"p{abs(hash(request.node.name))}")
 
 
 def test_every_session_ends_that_is_signed_out_everywhere(site, person):
     one, other = signed_in(site, *person), signed_in(site, *person)
+    assert inside(one)
     assert submit(one, "/account/sign-out").status_code == 302
     assert eventually(lambda: outside(one, other), WITHIN)
 

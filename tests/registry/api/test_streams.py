@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from registry.api import streams
 from registry.models import ApiToken, Job, JobEvent
+from registry.throttle import Places
 
 SSE = {"HTTP_ACCEPT": "text/event-stream"}
 
@@ -15,7 +16,7 @@ SSE = {"HTTP_ACCEPT": "text/event-stream"}
 def path(world, monkeypatch):
     monkeypatch.setattr(streams, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(streams, "STREAM_SECONDS", 0.2)
-    monkeypatch.setattr(streams, "_open", {})
+    monkeypatch.setattr(streams, "_places", Places(0.4))
     job = Job.objects.create(kind="train", team=world.health)
     JobEvent.objects.create(job=job, seq=1, kind="queued", data={})
     return f"/api/v1/training-jobs/{job.pk}/events"
