@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import schemathesis
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as generation
 from schemathesis import GenerationMode
@@ -40,6 +44,19 @@ PLANS = (
 )
 
 
+@contextmanager
+def connection_kept() -> Iterator[None]:
+    """It is in the transaction of a test, and PostgreSQL's would be closed around each request."""
+    signals = request_started, request_finished
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in signals:
+            signal.connect(close_old_connections)
+
+
 @dataclass
 class Report:
     cases: int = 0
@@ -61,9 +78,10 @@ class Walk:
     def run(self) -> Report:
         schema = schemathesis.openapi.from_dict(SCHEMA)
         schema.app = get_wsgi_application()
-        for result in schema.get_all_operations():
-            for mode in GenerationMode.POSITIVE, GenerationMode.NEGATIVE:
-                self._operation(result.ok(), mode)
+        with connection_kept():
+            for result in schema.get_all_operations():
+                for mode in GenerationMode.POSITIVE, GenerationMode.NEGATIVE:
+                    self._operation(result.ok(), mode)
         return self.report
 
     def _operation(self, operation: Any, mode: GenerationMode) -> None:
