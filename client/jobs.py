@@ -14,6 +14,7 @@ from client.session import Session, signed_in
 from client.waiting import DAY, OUTCOMES, Seconds, followed
 
 app = typer.Typer(no_args_is_help=True, help="Training jobs.")
+PRESETS = "default, quick, small, thorough, qlora, or that of a vertical: healthcare, finance, legal, manufacturing, retail"
 File = Annotated[
     Path | None, typer.Option("--file", "-f", help="the job as YAML or JSON", exists=True, dir_okay=False)
 ]
@@ -25,7 +26,7 @@ def submit(
     session: Session,
     adapter: Annotated[str | None, typer.Argument(metavar="TEAM/ADAPTER")] = None,
     dataset: Annotated[str | None, typer.Option(help="team/dataset@2")] = None,
-    preset: Annotated[str | None, typer.Option(help="default, quick, small, thorough or qlora")] = None,
+    preset: Annotated[str | None, typer.Option(help=PRESETS)] = None,
     *,
     rank: Annotated[int | None, typer.Option()] = None,
     steps: Annotated[int | None, typer.Option()] = None,

@@ -3,6 +3,8 @@
 from registry.recipes.modules import matching
 from registry.recipes.recipe import DEFAULTS, FIELDS, PRESETS, Recipe, faults, learning_rate_for, resolve
 from registry.recipes.rules import RecipeError
+from registry.recipes.shortest import shortest
+from registry.recipes.verticals import preset_of
 
 __all__ = [
     "DEFAULTS",
@@ -13,5 +15,7 @@ __all__ = [
     "faults",
     "learning_rate_for",
     "matching",
+    "preset_of",
     "resolve",
+    "shortest",
 ]

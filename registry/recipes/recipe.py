@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from registry.recipes import verticals
 from registry.recipes.modules import ends_with
 from registry.recipes.rules import RULES, Problem, RecipeError, problem
 
@@ -144,6 +145,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {"rank": 4, "targets": "attention"},
     "thorough": {"epochs": 5.0, "schedule": "cosine", "early_stopping_patience": 3},
     "qlora": {"method": "qlora", "gradient_checkpointing": True, "batch_size": 2, "accumulation": 4},
+    **verticals.PRESETS,
 }
 EXCLUSIVE = (("steps", "epochs"), ("batch_size", "batch_tokens"))
 

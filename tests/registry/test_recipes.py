@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from registry.estimates import LLAMA_8B, llama_module_table
-from registry.recipes import PRESETS, Recipe, RecipeError, learning_rate_for, matching, resolve
+from registry.recipes import (
+    PRESETS,
+    Recipe,
+    RecipeError,
+    learning_rate_for,
+    matching,
+    preset_of,
+    resolve,
+    shortest,
+    verticals,
+)
 
 TABLE = llama_module_table(**{**LLAMA_8B, "layers": 2})
 
@@ -165,3 +175,31 @@ def test_it_finds_the_modules_that_are_meant(targets: Any, expected: set[str]) -
 def test_it_names_what_exists_when_nothing_matches(targets: Any) -> None:
     with pytest.raises(RecipeError, match="this base model has down_proj, gate_proj"):
         matching(TABLE, targets)
+
+
+SIZE = {"parameter_count": 260_032, "context_length": 512}
+WORDS = (
+    {}, {"rank": 8}, {"preset": "legal", "rank": 2, "alpha": 3.0}, {"steps": 150, "learning_rate": 0.01},
+    {"preset": "thorough", "steps": 30, "warmup_steps": 29}, {"batch_tokens": 512, "train_on": "all"},
+    {"preset": "retail", "targets": ["q_proj"], "rank_pattern": {"q_proj": 4}, "seed": 7, "packing": False},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WORDS, ids=str)
+def test_it_says_a_whole_recipe_in_the_words_that_it_was_asked_in(words: dict[str, Any]) -> None:
+    whole = resolved(**words)
+    assert shortest(whole.as_dict(), **SIZE) == words
+
+
+def test_it_names_more_where_the_preset_is_another_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = resolved(preset="small", steps=9)
+    monkeypatch.setitem(PRESETS, "small", {"rank": 2, "early_stopping_patience": 3})
+    words = shortest(whole.as_dict(), **SIZE)
+    assert (words["rank"], words["targets"]) == (4, "attention")
+    assert resolved(**words).sha256 == whole.sha256
+
+
+def test_every_vertical_has_a_preset() -> None:
+    assert {preset_of(name) for name in verticals.PRESETS} == set(verticals.PRESETS) <= set(PRESETS)
+    assert preset_of("shipping") == "default"
+    assert all(resolved(preset=name).rank <= 16 for name in verticals.PRESETS)
