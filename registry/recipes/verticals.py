@@ -1,9 +1,9 @@
 """The preset that each vertical begins from; one table for the API, the command line and the pages.
 
-The other presets say how much a run may take (`quick`, `thorough`, `qlora`). These go by what a vertical's texts are
-like: how long, how regular, how many, and how dear a wrong word is. They are places to begin, not results: none was
-found by a search, and an evaluation says which recipe is better on a team's own rows. Ranks stay at 16 or below,
-which is what vLLM loads unless it is told otherwise.
+The other presets say how much a run may take (`quick`, `thorough`, `qlora`). These go by what a vertical's texts
+are like: how long, how regular, how many, and how dear a wrong word is. They are places to begin, not results: an
+evaluation says which recipe is better on a team's own rows. Ranks stay at 16 or below, which is what vLLM loads
+unless it is told otherwise.
 """
 
 from __future__ import annotations

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from registry.access import Act, Caller, require
-from registry.errors import Conflict
+from registry.errors import Conflict, Invalid
 from registry.models import Adapter, AdapterVersion, BaseModel, Team
+from registry.models.fields import SLUG_PATTERN
 from registry.services import audit
 from registry.services import labels as labelling
 
@@ -37,6 +39,15 @@ def create(
             return adapter
     except IntegrityError as error:
         raise Conflict(f"There is an adapter {team.slug}/{name} already.", param="name", code="exists") from error
+
+
+def draft(*, by: Caller, team: Team, name: str, vertical: str, base_model: BaseModel) -> Adapter:
+    """What `create` would make, to plan a job for; nothing is written."""
+    require(by, Act.TRAIN, team)
+    if not re.fullmatch(SLUG_PATTERN, vertical):
+        text = "A new adapter needs its vertical, such as healthcare: lower-case letters, digits and hyphens."
+        raise Invalid.at("vertical", "invalid" if vertical else "required", text)
+    return Adapter(team=team, name=name, vertical=vertical, base_model=base_model)
 
 
 def change(

@@ -39,7 +39,10 @@ BYTES_PER_TOKEN = 3.0  # before a worker has counted: a text's bytes for each to
 
 @dataclass
 class Request:
-    """What a training job is asked to do; `recipe` as given, defaults not yet filled in."""
+    """What a training job is asked to do; `recipe` as given, defaults not yet filled in.
+
+    The adapter may be one that isn't made yet (`adapters.draft`): it can be planned for, and has nothing so far.
+    """
 
     adapter: Adapter
     dataset: DatasetVersion
@@ -71,7 +74,8 @@ def plan(*, by: Caller, request: Request) -> Plan:
     if request.promote_to:
         aliases.check_name(request.promote_to, param="promote_to")
         require(by, Act.PUBLISH, request.adapter.team)
-        protection.check_asking(by, request.adapter, request.promote_to)
+        if request.adapter.pk:
+            protection.check_asking(by, request.adapter, request.promote_to)
     base = _base(request)
     _check_datasets(request)
     recipe, targets = resolve({**request.recipe, **_warm_start(request, base)}, base)
@@ -198,6 +202,8 @@ def _amount(dataset: DatasetVersion, base: BaseVersion) -> tuple[int, int]:
 
 
 def _already(checked: Plan) -> str | None:
+    if not checked.request.adapter.pk:
+        return None
     same = AdapterVersion.objects.filter(
         adapter=checked.request.adapter,
         status=VersionStatus.READY,
