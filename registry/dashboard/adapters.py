@@ -11,7 +11,8 @@ from django.urls import path
 from registry.access import Act
 from registry.dashboard import charts, merged
 from registry.dashboard.aliases import guards
-from registry.dashboard.callers import PER_PAGE, act, caller, page, paged
+from registry.dashboard.callers import PER_PAGE, Said, act, caller, page, paged
+from registry.dashboard.undoing import undoable
 from registry.errors import Invalid, NotFound
 from registry.selectors import (
     actors,
@@ -157,7 +158,7 @@ def _run(row: AdapterVersion) -> list[charts.Point]:
 
 
 @act
-def promote(request: HttpRequest, team: str, name: str) -> str:
+def promote(request: HttpRequest, team: str, name: str) -> Said:
     by = caller(request)
     adapter = addresses.adapter_of(by, Act.PUBLISH, team, name)
     chosen = addresses.adapter_version(by, Act.PUBLISH, f"{team}/{name}@{request.POST.get('version', '')}")
@@ -165,9 +166,9 @@ def promote(request: HttpRequest, team: str, name: str) -> str:
     moved = services.move(
         by=by, adapter=adapter, name=alias, version=chosen, reason=request.POST.get("reason", "").strip()
     )
-    if hasattr(moved, "alias"):
-        return f"{alias} moves to version {chosen.number} as soon as an engine has loaded it."
-    return f"{alias} points to version {chosen.number}."
+    waits = f"{alias} moves to version {chosen.number} as soon as an engine has loaded it."
+    words = waits if hasattr(moved, "alias") else f"{alias} points to version {chosen.number}."
+    return undoable(by, f"alias:{adapter.address}@{alias}", words)
 
 
 urlpatterns = [

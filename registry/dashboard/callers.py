@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -25,8 +27,27 @@ if TYPE_CHECKING:
     from registry.models import User
 
 View = Callable[..., HttpResponse]
-Act = Callable[..., str | tuple[str, str]]
 PER_PAGE = 50
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """The act that takes one back: where it is posted, and the fields, which say what must still hold."""
+
+    url: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What an act says, with its reverse where it has one; `made` is the address of what it made."""
+
+    words: str
+    reverse: Reverse | None = None
+    made: str = ""
+
+
+Act = Callable[..., str | tuple[str, str] | Said]
 
 
 def caller(request: HttpRequest) -> Caller:
@@ -75,7 +96,8 @@ def _signed_in(view: View) -> View:
 def act(view: Act) -> View:
     """A POST that calls one service and returns what to say; then back to the page, or to `next`.
 
-    Where something new was made, the view returns its address too, and that is where the person lands.
+    Where something new was made, the view returns its address too, and that is where the person lands. The reverse
+    of an act stands in its message, which the next page shows as a button beside the words.
     """
 
     @wraps(view)
@@ -85,9 +107,16 @@ def act(view: Act) -> View:
         except RegistryError as error:
             messages.error(request, error.message)
             return HttpResponseRedirect(_back(request, request.headers.get("Referer", "")))
-        words, made = (said, "") if isinstance(said, str) else said
-        messages.success(request, words)
-        return HttpResponseRedirect(made or _back(request, request.POST.get("next", "")))
+        told = (
+            said
+            if isinstance(said, Said)
+            else Said(said)
+            if isinstance(said, str)
+            else Said(said[0], made=said[1])
+        )
+        kept = json.dumps(asdict(told.reverse)) if told.reverse else ""
+        messages.success(request, told.words, extra_tags=kept)
+        return HttpResponseRedirect(told.made or _back(request, request.POST.get("next", "")))
 
     return login_required(require_POST(answer))
 

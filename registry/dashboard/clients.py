@@ -14,9 +14,10 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.access import Act
-from registry.dashboard.callers import act, caller, page, paged, shown_once
+from registry.dashboard.callers import Said, act, caller, page, paged, shown_once
 from registry.dashboard.lookups import answered, look_up
 from registry.dashboard.moments import moment_of
+from registry.dashboard.undoing import undoable
 from registry.errors import Invalid
 from registry.selectors import actors, addresses, aliases, assignments, clients, rights, slots, timeline
 from registry.selectors import adapters as adapter_selectors
@@ -127,7 +128,7 @@ def _label(line: str) -> tuple[str, str]:
 
 
 @act
-def assign(request: HttpRequest, team: str, name: str) -> str:
+def assign(request: HttpRequest, team: str, name: str) -> Said:
     by = caller(request)
     client = addresses.client_of(by, Act.ASSIGN, team, name)
     adapter = addresses.adapter_of(by, Act.READ, team, request.POST.get("adapter", ""))
@@ -137,7 +138,8 @@ def assign(request: HttpRequest, team: str, name: str) -> str:
     reason = request.POST.get("reason", "").strip()[:2000]
     made = services.assign(by=by, client=client, slot=slot, target=target, reason=reason, **times)
     when = f"from {made.valid_from:%Y-%m-%d %H:%M} UTC on" if times["starts_at"] else _from_when(made)
-    return f"Slot {slot} of {client.address} is answered by {adapter.address} {when}."
+    words = f"Slot {slot} of {client.address} is answered by {adapter.address} {when}."
+    return undoable(by, f"slot:{client.address}/{slot}", words)
 
 
 def _typed(request: HttpRequest, param: str) -> datetime | None:
@@ -146,12 +148,13 @@ def _typed(request: HttpRequest, param: str) -> datetime | None:
 
 
 @act
-def rollback(request: HttpRequest, team: str, name: str) -> str:
+def rollback(request: HttpRequest, team: str, name: str) -> Said:
     by = caller(request)
     client = addresses.client_of(by, Act.ASSIGN, team, name)
     slot = request.POST.get("slot", "").strip() or "default"
     made = services.rollback(by=by, client=client, slot=slot, reason=request.POST.get("reason", ""))
-    return f"Slot {slot} is back on {made.adapter.address} {_from_when(made)}."
+    words = f"Slot {slot} is back on {made.adapter.address} {_from_when(made)}."
+    return undoable(by, f"slot:{client.address}/{slot}", words)
 
 
 def _from_when(made: object) -> str:

@@ -26,6 +26,7 @@ from registry.dashboard import (
     settings,
     storage,
     tokens,
+    undoing,
     users,
     webhooks,
 )
@@ -58,6 +59,7 @@ urlpatterns = [
         storage,
         audit,
         activity,
+        undoing,
     )
     for url in noun.urlpatterns
 ]

@@ -155,7 +155,7 @@ def protect(
         return alias
 
 
-def delete(*, by: Caller, adapter: Adapter, name: str) -> None:
+def delete(*, by: Caller, adapter: Adapter, name: str, reason: str = "") -> None:
     """Its history stays; while clients hang on it, it can't go (invariant 5)."""
     require(by, Act.PUBLISH, adapter.team)
     with transaction.atomic():
@@ -170,7 +170,7 @@ def delete(*, by: Caller, adapter: Adapter, name: str) -> None:
         Alias.objects.filter(pk=alias.pk).update(deleted_at=now)
         AliasHistory.objects.filter(alias=alias, valid_to__isnull=True).update(valid_to=now)
         before = {"version": alias.version.number, "digest": alias.version.manifest_id}
-        audit.record(by, "alias.delete", object_of(alias), team=adapter.team, before=before)
+        audit.record(by, "alias.delete", object_of(alias), team=adapter.team, before=before, reason=reason)
 
 
 def has_clients(alias: Alias) -> bool:

@@ -141,6 +141,35 @@ def rollback(*, by: Caller, client: Client, slot: str, reason: str) -> Assignmen
         return switch(by=by, slot=row, target=target, moment=moment, reason=words)
 
 
+def take_back(
+    *, by: Caller, slot: Slot, made: int, previous: int | None, until: datetime | None, reason: str
+) -> Assignment | AssignmentMove | None:
+    """Instead of the assignment `made` what it replaced, until that would have ended; None where that was nothing.
+
+    Under the slot's lock, and only while nothing came after `made`: of what was planned nothing is kept.
+    """
+    require(by, Act.ASSIGN, slot.client.team)
+    rows = Assignment.objects.select_related(*TARGET).filter(slot=slot)
+    taken, now = rows.get(pk=made), timezone.now()
+    moment = max(now, taken.valid_from)
+    if previous is None or (until is not None and until <= moment):
+        rows.filter(_running(moment), pk=made).update(valid_to=moment)
+        audit.record(
+            by,
+            "assignment.end",
+            object_of(slot),
+            team=slot.client.team,
+            before=_words(taken),
+            reason=reason,
+            at=now,
+        )
+        return None
+    target = as_it_is(slot.client, target_of(rows.get(pk=previous)))
+    if until is None and moment == now and _must_wait(slot, target, moment):
+        return wait(by, slot, target, reason)
+    return switch(by=by, slot=slot, target=target, moment=moment, reason=reason, until=until)
+
+
 def object_of(slot: Slot) -> str:
     return f"slot:{slot.client.address}/{slot.name}"
 
@@ -208,7 +237,8 @@ def switch(
     *, by: Caller, slot: Slot, target: Target, moment: datetime, reason: str, until: datetime | None = None
 ) -> Assignment:
     """The move itself, under the slot's lock, to a target that was locked too."""
-    running = next((row for row in _close(slot, moment) if row.valid_from <= moment), None)
+    closed = _close(slot, moment)
+    running = next((row for row in closed if row.valid_from <= moment), None)
     made = Assignment.objects.create(
         slot=slot,
         **target.columns,
@@ -217,7 +247,9 @@ def switch(
         actor=by.on_behalf_of or by.name,
         reason=reason,
     )
-    ends = {"until": until.isoformat()} if until else {}
+    ends: dict[str, Any] = {"until": until.isoformat()} if until else {}
+    if plans := [row.pk for row in closed if row != running]:
+        ends["dropped"] = plans
     audit.record(
         by,
         "assignment.set",
@@ -265,4 +297,6 @@ def target_of(row: Assignment | AssignmentMove) -> Target:
 
 
 def _words(row: Assignment) -> dict[str, Any]:
-    return {**target_of(row).words, "assignment": row.pk}
+    """As it was read: `until` is the end that it had before it was closed."""
+    ends = {"until": row.valid_to.isoformat()} if row.valid_to else {}
+    return {**target_of(row).words, "assignment": row.pk, **ends}

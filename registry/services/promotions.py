@@ -93,12 +93,13 @@ def _finish(promotion: Promotion, state: PromotionState, outcome: str) -> bool:
     return True
 
 
-def cancel(*, by: Caller, promotion: Promotion) -> Promotion:
-    require(by, Act.PUBLISH, promotion.alias.adapter.team)
+def cancel(*, by: Caller, promotion: Promotion, reason: str = "") -> Promotion:
+    team = promotion.alias.adapter.team
+    require(by, Act.PUBLISH, team)
     with transaction.atomic():
         if not _finish(promotion, PromotionState.CANCELLED, f"cancelled by {by.name}"):
             promotion.refresh_from_db()
             raise Conflict(f"This promotion is {promotion.state} already.", allowed=[])
-        audit.record(by, "promotion.cancel", aliases.object_of(promotion.alias), team=promotion.alias.adapter.team)
+        audit.record(by, "promotion.cancel", aliases.object_of(promotion.alias), team=team, reason=reason)
     promotion.refresh_from_db()
     return promotion

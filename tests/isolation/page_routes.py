@@ -74,6 +74,7 @@ PAGES: dict[str, Asks] = {
     "/playground": get({"version": f"{THEIRS}@1"}, {"version": f"{MINE}@1", "base": "llama@1"}),
     "/playground/answers": post(ASKED, {**ASKED, "version": [f"{MINE}@1", f"{THEIRS}@1"]}),
     "/serving": GET,
+    "/undo": post({"event": "{their.ids[events]}"}, {"event": "{their.ids[events]}"}),
     "/account": GET,
     "/account/sign-out": post(inside=False),
     "/audit": get({"who": THEIRS}, {"client": THEIRS}, {"actor": EMAIL}, {"object": f"adapter:{THEIRS}"}),

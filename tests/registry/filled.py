@@ -23,6 +23,7 @@ from registry.models import (
     AdapterVersion,
     Approval,
     Assignment,
+    AuditEvent,
     BaseModel,
     DatasetVersion,
     Evaluation,
@@ -177,6 +178,7 @@ def _versions(made: Filled, word: str) -> tuple[AdapterVersion, AdapterVersion]:
         make_base_version(BASE, change="template", status=BaseStatus.DRAFT)
     until = timezone.now() + timedelta(days=3)
     made.ids["waivers"] = waivers.waive(by=by, version=other, reason=word, until=until).pk
+    made.ids["events"] = AuditEvent.objects.latest("pk").pk
     merging.request(by=by, version=version)
     return version, other
 
