@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, Unavailable
 from registry.selectors import serving as selectors
+from registry.selectors.engines import OWN_ENGINE
 from registry.services import serving as services
-from registry.services.serving import OWN_ENGINE, Report
+from registry.services.serving import Report
 from serving import probe
 from serving.cache import materialise
 from serving.contract import EngineAway, EngineBusy, EngineClient, LoadRefused

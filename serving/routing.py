@@ -17,9 +17,9 @@ from registry.access import Act, Caller
 from registry.choices import SERVABLE_BASE_STATES
 from registry.errors import NotFound, RegistryError
 from registry.selectors import addresses, engines, routing
+from registry.selectors.engines import OWN_ENGINE
 from registry.selectors.routing import Assigned, Booked, Target
 from registry.services import serving
-from registry.services.serving import OWN_ENGINE
 from serving.auth import Asker, identify
 from serving.schemas import Admission, engine_name
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from registry.services.serving import OWN_ENGINE
+from registry.selectors.engines import OWN_ENGINE
 
 if TYPE_CHECKING:
     from registry.models import BaseVersion

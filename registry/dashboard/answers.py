@@ -112,7 +112,7 @@ class Answers:
         stands = playground.stands([self._columns[at] for at in waiting])
         for at, stand in zip(waiting, stands, strict=True):
             if stand.standing == Standing.UNLOADED:
-                self._wait(at)
+                self._wait(at, stand.waits)
                 continue
             del self._waiting[at]
             if stand.standing == Standing.READY:
@@ -120,16 +120,16 @@ class Answers:
             else:
                 self._told.put({"column": at, "error": stand.message, "command": stand.command})
 
-    def _wait(self, at: int) -> None:
+    def _wait(self, at: int, why: str) -> None:
         column, since = self._columns[at], self._waiting[at]
         if since is None:
             self._waiting[at] = time.monotonic()
             if column.version is not None:
                 serving.wish(version=column.version)
-            self._told.put({"column": at, "waiting": f"An engine of {column.base.address} loads it now."})
+            self._told.put({"column": at, "waiting": why})
         elif time.monotonic() - since > LOAD_SECONDS:
             del self._waiting[at]
-            text = f"The engine of {column.base.address} hasn't loaded it in {LOAD_SECONDS:.0f} s; ask again."
+            text = f"It isn't loaded after {LOAD_SECONDS:.0f} s. {why} Ask again."
             self._told.put({"column": at, "error": text})
 
     def _ask(self, at: int) -> None:

@@ -10,11 +10,17 @@ from django.db.models.functions import Now
 from registry.models import AdapterVersion, ServingInstance
 
 FRESH = timedelta(seconds=5)
+OWN_ENGINE = "plethora"  # what our engine calls itself
 
 
 def living() -> QuerySet[ServingInstance]:
     """Instances that ticked lately, by the database's clock."""
     return ServingInstance.objects.select_related("base_version__base_model").filter(last_tick__gt=Now() - FRESH)
+
+
+def answers(engine: ServingInstance) -> bool:
+    """Whether it has loaded its base: ours says so, and ticks from its start on; a foreign one is started before."""
+    return engine.engine != OWN_ENGINE or engine.base_loads > 0
 
 
 def ready_for(version: AdapterVersion) -> bool:

@@ -21,7 +21,7 @@ MOST_OFFERED = 50
 
 class Standing(StrEnum):
     READY = "ready"
-    UNLOADED = "unloaded"  # an engine of its base runs, and loads it once it is asked for
+    UNLOADED = "unloaded"  # an engine of its base runs, and loads it once it is asked for, or still starts
     REFUSED = "refused"
     NO_ENGINE = "no_engine"
     ENDED = "ended"  # neither it nor its base may be served any more
@@ -51,11 +51,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Stand:
-    """How things are with a column; `message` says why it can't answer, `command` what would change that."""
+    """How things are with a column.
+
+    `message` says why it can't answer and `command` what would change that; `waits`, what its answer waits for.
+    """
 
     standing: Standing
     message: str = ""
     command: str = ""
+    waits: str = ""
 
 
 def columns(by: Caller, versions: Sequence[str], base: str = "") -> list[Column]:
@@ -91,16 +95,20 @@ def _require_one_model(found: Sequence[Column]) -> None:
 
 
 def stands(found: Sequence[Column]) -> list[Stand]:
-    """How things are with each, in two queries."""
+    """How things are with each, in one query."""
     bases = {column.base.pk for column in found}
     running = list(engines.living().filter(base_version__in=bases).defer("base_version__module_table"))
     loaded = {(row.base_version_id, entry["version"]) for row in running for entry in row.loaded}
     problems = {entry["version"]: str(entry["message"]) for row in running for entry in row.problems}
-    served = {row.base_version_id for row in running}
+    served: dict[int, bool] = {}  # base version -> whether an engine of it answers already
+    for row in running:
+        served[row.base_version_id] = served.get(row.base_version_id, False) or engines.answers(row)
     return [_stand(column, served, loaded, problems) for column in found]
 
 
-def _stand(column: Column, served: set[int], loaded: set[tuple[int, int]], problems: dict[int, str]) -> Stand:
+def _stand(
+    column: Column, served: dict[int, bool], loaded: set[tuple[int, int]], problems: dict[int, str]
+) -> Stand:
     row, base = column.version, column.base
     if row is not None and row.status != VersionStatus.READY:
         return Stand(Standing.ENDED, f"{row.address} is {row.status}, and only a ready version answers.")
@@ -109,11 +117,13 @@ def _stand(column: Column, served: set[int], loaded: set[tuple[int, int]], probl
     if base.pk not in served:
         command = f".venv/bin/python manage.py serve --base {base.address}"
         return Stand(Standing.NO_ENGINE, f"No engine holds {base.address}. Start one:", command)
-    if row is None or (base.pk, row.pk) in loaded:
+    if (base.pk, row.pk) in loaded if row else served[base.pk]:
         return Stand(Standing.READY)
-    if row.pk in problems:
+    if row is not None and row.pk in problems:
         return Stand(Standing.REFUSED, f"The engine refuses it: {problems[row.pk]}")
-    return Stand(Standing.UNLOADED)
+    return Stand(
+        Standing.UNLOADED, waits=f"The engine of {base.address} {'loads it' if served[base.pk] else 'starts'} now."
+    )
 
 
 def offered(by: Caller) -> list[tuple[str, str]]:

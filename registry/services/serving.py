@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from registry.models import AdapterVersion, BaseVersion, ServingInstance, ServingWish
 
-OWN_ENGINE = "plethora"  # what our engine calls itself
 FORGOTTEN = timedelta(minutes=10)
 WISH_AGAIN = timedelta(minutes=1)
 

@@ -71,6 +71,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, issuer: str) -> Iterator[Site
         **os.environ,
         "PLETHORA_HOME": str(home),
         "PLETHORA_PORT": str(port),
+        "PLETHORA_SERVING_PORT": str(free_port()),  # nobody is there, unless a test starts a gateway
         "PLETHORA_WEB_WORKERS": "1",
         "PLETHORA_OIDC_ISSUER": issuer,
         "PLETHORA_OIDC_CLIENT_ID": "plethora",

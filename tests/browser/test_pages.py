@@ -20,6 +20,7 @@ PAGES = (
     "/jobs", "/jobs/{running}", "/jobs/{failed}", "/jobs/{queued}",
     "/jobs/{checking}", "/jobs/{evaluating}", "/jobs/{judged}", "/lineage", "/lineage?only_stale=1",
     "/lineage?node=adapter:{adapter}@2&depth=2", "/clients", "/clients/atelier/marlow-stores?at=2100-01-01",
+    "/playground", "/playground?version={adapter}@2&version={adapter}@3&base=llama-3-8b@1",
     "/adapters/atelier/contract-clauses", "/account", "/accounts/2fa/", "/accounts/password/change/",
     "/accounts/reauthenticate/", "/accounts/logout/",
     "/base-models", "/base-models/llama-3-8b", "/datasets", "/datasets/atelier/retail-notes",

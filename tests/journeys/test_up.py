@@ -13,6 +13,7 @@ import pytest
 
 from tests.config.waiting import eventually
 from tests.serving.installation import MANAGE, Installation, install
+from tests.serving.sessions import new_person, signed_in, text_of, told
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,20 @@ def test_it_answers_each_client_by_its_own_adapter_through_one_engine(site, up):
     assert [(e["base"], e["base_loads"], len(e["loaded"]), e["problems"]) for e in engines] == [
         ("tiny@1", 1, 2, [])
     ]
+
+
+def test_the_playground_shows_what_each_would_answer(site, up):
+    """By the very engine that answers clients: the same words, side by side, and the bare base's beside them."""
+    person = signed_in(site, *new_person(site, "viewer", "viewer"))
+    triage, billing, bare = told(person, "health/triage@1", "health/billing", base="tiny@1", max_tokens=6)
+    for name, lines in (("triage", triage), ("billing", billing)):
+        said = site.chat(site.key(name)).json()
+        assert text_of(lines) == said["choices"][0]["message"]["content"]
+        assert lines[-1]["done"]["tokens"] == said["usage"]["completion_tokens"]
+        assert lines[-1]["done"]["digest"] == site.seed["adapters"][name]["digest"]
+    assert text_of(bare) == site.chat(site.seed["token"], model="tiny").json()["choices"][0]["message"]["content"]
+    assert len({text_of(lines) for lines in (triage, billing, bare)}) == 3
+    person.close()
 
 
 def test_a_second_one_says_who_holds_the_home(site, up):

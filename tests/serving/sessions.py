@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -33,6 +36,27 @@ def form(client: httpx.Client, **fields: Any) -> dict[str, Any]:
     client.get("/accounts/login/")
     token = client.cookies["csrftoken"]
     return {"data": {**fields, "csrfmiddlewaretoken": token}, "headers": {"Origin": str(client.base_url)}}
+
+
+@contextmanager
+def asked(person: httpx.Client, *versions: str, base: str = "", **more: Any) -> Iterator[httpx.Response]:
+    """The playground's answer to a short question, as it begins."""
+    question = {"prompt": "hello", "max_tokens": 8, "temperature": 0, **more}
+    sent = form(person, version=list(versions), base=base, **question)
+    with person.stream("POST", "/playground/answers", **sent) as answer:
+        yield answer
+
+
+def told(person: httpx.Client, *versions: str, base: str = "", **more: Any) -> list[list[dict[str, Any]]]:
+    """All that it says, column by column."""
+    with asked(person, *versions, base=base, **more) as answer:
+        assert answer.status_code == 200, answer.read()
+        lines = [json.loads(line) for line in answer.iter_lines() if line]
+    return [[line for line in lines if line["column"] == at] for at in range(len(versions) + bool(base))]
+
+
+def text_of(lines: list[dict[str, Any]]) -> str:
+    return "".join(line.get("text", "") for line in lines)
 
 
 def submit(client: httpx.Client, path: str, **fields: Any) -> httpx.Response:

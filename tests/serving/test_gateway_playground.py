@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
 from registry.dashboard.answers import MOST_RUNS
 from tests.config.waiting import eventually
-from tests.serving.sessions import form, new_person, signed_in
+from tests.serving.sessions import asked, form, new_person, signed_in, text_of, told, web
 
 MARK = "aubergine-9317"  # in no other text
 
@@ -27,26 +25,6 @@ def viewer(site):
     person = signed_in(site, *new_person(site, "looker", "viewer"))
     yield person
     person.close()
-
-
-@contextmanager
-def asked(person, *versions, base="", **more):
-    fields = {"prompt": f"say {MARK}", "max_tokens": 8, "temperature": 0, "base": base, **more}
-    with person.stream("POST", "/playground/answers", **form(person, version=list(versions), **fields)) as answer:
-        yield answer
-
-
-def told(person, *versions, **more):
-    """All lines of one run, by column."""
-    with asked(person, *versions, **more) as answer:
-        assert answer.status_code == 200, answer.read()
-        lines = [json.loads(line) for line in answer.iter_lines() if line]
-    columns = len(versions) + bool(more.get("base"))
-    return [[line for line in lines if line["column"] == at] for at in range(columns)]
-
-
-def text_of(lines):
-    return "".join(line.get("text", "") for line in lines)
 
 
 def test_each_version_and_the_bare_base_answer_side_by_side(site, viewer):
@@ -89,7 +67,7 @@ def test_it_counts_for_the_team_itself_and_for_no_client(site, viewer, engine):
 
 
 def test_nothing_of_a_prompt_or_an_answer_is_kept(site, viewer):
-    told(viewer, "health/triage@1")
+    told(viewer, "health/triage@1", prompt=f"say {MARK}", system=MARK)
     files = [path for path in site.home.rglob("*") if path.is_file()]
     assert len(files) > 5
     kept = {path: path.read_bytes() for path in files}
@@ -126,5 +104,5 @@ def test_a_closed_account_asks_no_more(site):
 
 
 def test_a_stranger_is_sent_to_the_sign_in(site):
-    with httpx.Client(base_url=f"http://127.0.0.1:{site.port}") as nobody:
+    with httpx.Client(base_url=web(site)) as nobody:
         assert nobody.post("/playground/answers", **form(nobody, prompt="p")).status_code == 302

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from registry.choices import VersionStatus
 from registry.dashboard import answers
 from registry.models import ServingInstance
+from registry.selectors.engines import OWN_ENGINE
 from registry.throttle import Places
 from tests import make
 
@@ -64,6 +65,13 @@ def test_it_says_whether_an_engine_has_it(pages, version, loaded, standing):
         ServingInstance.objects.filter(pk=engine.pk).update(loaded=[])
     ((_, stand),) = pages("bob").get(f"{PAGE}?version=health/triage@1").context["columns"]
     assert stand.standing == standing
+
+
+def test_an_engine_that_still_starts_is_waited_for(pages, version):
+    engine = make.make_engine(version)
+    ServingInstance.objects.filter(pk=engine.pk).update(loaded=[], engine=OWN_ENGINE, base_loads=0)
+    ((_, stand),) = pages("bob").get(f"{PAGE}?base=llama@1").context["columns"]
+    assert (stand.standing, stand.waits) == ("unloaded", "The engine of llama@1 starts now.")
 
 
 def test_it_says_that_a_version_has_ended(pages, world):
@@ -141,7 +149,7 @@ def test_a_version_that_is_never_loaded_is_given_up(pages, version, monkeypatch)
     monkeypatch.setattr(answers, "LOOK_SECONDS", 0.05)
     first, last = told(ask(pages("bob"), version="health/triage@1"))
     assert "loads it now" in first["waiting"]
-    assert "hasn't loaded it" in last["error"]
+    assert "isn't loaded" in last["error"]
 
 
 def test_a_run_that_takes_too_long_ends(pages, version, monkeypatch):
