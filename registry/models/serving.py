@@ -25,7 +25,7 @@ class ServingInstance(TimestampedModel):
 
 
 class ServingWish(TimestampedModel):
-    """A serve token asked for this version by name: engines of its base keep it loaded for a while."""
+    """A serve token or the playground asked for this version by name: engines of its base keep it for a while."""
 
     version = models.OneToOneField(AdapterVersion, on_delete=models.CASCADE, related_name="wish")
     asked_at = models.DateTimeField()

@@ -4,6 +4,7 @@
   if (!form) return;
   const columns = [...document.querySelectorAll("[data-column]")];
   const [problem, state, stop] = ["problem", "state", "stop"].map((name) => form.querySelector(`[data-${name}]`));
+  const PATIENCE = 15, PAUSE = 2000; // so often it asks again where others hold all places
   let asking = null;
 
   const part = (column, name) => column.querySelector(`[data-${name}]`);
@@ -73,8 +74,18 @@
       lines.forEach(take);
     }
   };
-  const ask = async () => {
+  const pause = (signal) => new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, PAUSE);
+    signal.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+  });
+  const ask = async (left = PATIENCE) => {
     const answer = await fetch(form.action, { method: "POST", body: new FormData(form), signal: asking.signal });
+    if (answer.status === 503 && left > 0) {
+      state.textContent = "others are asking: it waits for its turn";
+      await pause(asking.signal);
+      return ask(left - 1);
+    }
+    state.textContent = "asking";
     if (answer.redirected) return location.reload(); // the session is over: the page itself leads to the sign-in
     if (answer.headers.get("Content-Type") === "application/x-ndjson") return read(answer);
     const said = await answer.json().catch(() => ({ message: `The page is too old (${answer.status}); load it again.` }));
@@ -87,7 +98,6 @@
     asking = new AbortController();
     problem.hidden = true;
     stop.hidden = false;
-    state.textContent = "asking";
     columns.forEach((column) => { begin(column); delete part(column, "text").dataset.begun; });
     try {
       await ask();

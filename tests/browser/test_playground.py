@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from registry.dashboard.answers import MOST_RUNS
 from serving.schemas import engine_name
 from tests.browser.conftest import Site, looks_finished
 from tests.config.waiting import ROOT, eventually
@@ -76,6 +77,21 @@ def test_a_run_can_be_stopped(page: Any, site: Site, engine: Played) -> None:
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopped.")).to_be_visible()
     assert eventually(lambda: engine.hung_up > before, 5)
+
+
+def test_it_waits_for_its_turn(alices: Any, site: Site, engine: Played) -> None:
+    pages = [alices.new_page() for _ in range(MOST_RUNS + 1)]  # the last may have a refusal in its console
+    first = _load(engine, pages[0])[0]
+    for page in pages:
+        page.goto(f"/playground?version={first}")
+        page.get_by_label("Prompt").fill("p")
+    engine.faults[:] = ["slow"] * MOST_RUNS
+    for page in pages:
+        page.get_by_role("button", name="Ask 1").click()
+    expect(pages[-1].get_by_text("waits for its turn")).to_be_visible()
+    for page in pages:
+        expect(page.get_by_text("1 of 1 answered")).to_be_visible(timeout=15_000)
+        page.close()
 
 
 def test_it_says_what_is_wrong_at_the_form(alices: Any, site: Site, engine: Played) -> None:

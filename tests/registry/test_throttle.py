@@ -65,3 +65,23 @@ def test_strangers_cannot_fill_it(clock: list[float], monkeypatch: pytest.Monkey
 )
 def test_it_counts_whom_our_own_proxy_saw(peer: str, forwarded: str, proxies: int, who: str) -> None:
     assert throttle.address(peer, forwarded, proxies) == who
+
+
+def test_there_are_so_many_places_and_one_that_is_given_back_is_free(clock: list[float]) -> None:
+    places = throttle.Places(60)
+    first, second = places.take(2), places.take(2)
+    assert first is not None
+    assert second is not None
+    assert places.take(2) is None
+    places.give_back(first)
+    assert places.take(2) not in (None, first, second)
+
+
+def test_a_place_that_nobody_gives_back_is_free_after_a_while(clock: list[float]) -> None:
+    places = throttle.Places(60)
+    first = places.take(1)
+    clock[0] += 61
+    assert places.take(1) not in (None, first)
+    assert first is not None
+    places.give_back(first)  # late: the other one's stays taken
+    assert places.take(1) is None

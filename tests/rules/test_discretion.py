@@ -28,13 +28,14 @@ from config.asgi import application
 from config.stack import Redis, StackAddresses
 from config.supervisor import Service
 from registry import credentials
+from registry.dashboard import relays
 from registry.models import Artifact
 from registry.storage import s3
 from registry.storage.store import StoreError
 from serving import upstream
 from serving.gateway import Gateway
 from tests import totp
-from tests.make import make_version
+from tests.make import make_engine, make_version
 from tests.world import World
 
 PASSWORD, WRONG = "correct-horse-battery", "wrong-donkey-acid"
@@ -247,6 +248,30 @@ def test_the_gateway_says_neither_keys_nor_questions(
     answers += asked(store / "spool", key)
     assert answers[-1].status_code == 500
     secrets.check(*[f"{answer.text}{answer.headers}" for answer in answers])
+
+
+def test_the_playground_says_neither_tickets_nor_questions(
+    world: World, secrets: Secrets, store: Path, settings: Any, monkeypatch: Any
+) -> None:
+    settings.GATEWAY_URL = "http://127.0.0.1:9"
+    make_engine(make_version(world.health))
+    secrets.note(question="my-private-question", system="my-private-system")
+    tickets: list[str] = []
+    made = credentials.ticket
+    monkeypatch.setattr(credentials, "ticket", lambda says: tickets.append(made(says)) or tickets[-1])
+    client = Client(raise_request_exception=False)
+    client.force_login(world.alice, backend="django.contrib.auth.backends.ModelBackend")
+    body = {"version": "health/triage@1", "prompt": "my-private-question", "system": "my-private-system"}
+    told = []
+    for reader in (relays._read, crash):  # nobody is there; it breaks inside
+        monkeypatch.setattr(relays, "_read", reader)
+        answer: Any = client.post("/playground/answers", {**body, "max_tokens": 4, "temperature": 0})
+        told.append(b"".join(answer.streaming_content).decode())
+    secrets.refused(client.post("/playground/answers", {**body, "max_tokens": 0, "temperature": 0}))
+    secrets.note(**{f"ticket {number}": text for number, text in enumerate(tickets)})
+    assert len(tickets) == 2
+    assert all("error" in text for text in told)
+    secrets.check(*told, _whole_database())
 
 
 def test_servers_that_refuse_us_are_told_of_without_our_passwords(secrets: Secrets, monkeypatch: Any) -> None:
