@@ -1,4 +1,4 @@
-"""Adapters, one adapter with its versions, one version; moving an alias."""
+"""One adapter with its versions, one version; moving an alias."""
 
 from __future__ import annotations
 
@@ -32,24 +32,6 @@ if TYPE_CHECKING:
     from registry.models import AdapterVersion
 
 WEIGHTS = ("method", "rank", "alpha", "target_modules", "trainable_parameters", "bytes", "manifest_sha256")
-
-
-@page
-def listing(request: HttpRequest) -> HttpResponse:
-    by = caller(request)
-    asked = {name: request.GET.get(name, "") for name in ("team", "vertical", "q")}
-    stale = request.GET.get("stale") == "1"
-    shown = paged(request, overview.adapters(by, **asked, only_stale=stale))
-    context = {
-        "page": shown,
-        "rows": overview.table(list(shown)),
-        "asked": asked,
-        "only_stale": stale,
-        "verticals": overview.verticals(by),
-        "filtered": stale or any(asked.values()),
-        "may_train": rights.may_anywhere(by, Act.TRAIN),
-    }
-    return render(request, "adapters/list.html", context)
 
 
 @page
@@ -172,7 +154,6 @@ def promote(request: HttpRequest, team: str, name: str) -> Said:
 
 
 urlpatterns = [
-    path("adapters", listing, name="adapters"),
     path("adapters/<slug:team>/<slug:name>", detail, name="adapter"),
     path("adapters/<slug:team>/<slug:name>/compare", compare, name="adapter-compare"),
     path("adapters/<slug:team>/<slug:name>/promote", promote, name="adapter-promote"),

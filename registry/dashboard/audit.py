@@ -10,7 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 
-from registry.dashboard.callers import act, caller, page, paged
+from registry.choices import Listing
+from registry.dashboard import lists
+from registry.dashboard.callers import act, caller, paged
 from registry.dashboard.lookups import answered, look_up_address
 from registry.dashboard.moments import moment_of
 from registry.errors import Conflict, Invalid
@@ -18,18 +20,31 @@ from registry.selectors import actors, holds
 from registry.selectors import audit as selectors
 from registry.services import audit as services
 
-FILTERS = ("actor", "action", "object", "client", "q", "from", "to")
+FILTERS = lists.Filters(
+    Listing.AUDIT,
+    "/api/v1/audit",
+    (
+        lists.Filter("actor", "Who"),
+        lists.Filter("action", "Action", hint="alias.move"),
+        lists.Filter("object", "Object"),
+        lists.Filter("client", "Client", hint="team/client"),
+        lists.Filter("q", "Text anywhere", hint="a digest, a reason"),
+        lists.Filter("from", "From", hint="2026-05-04"),
+        lists.Filter("to", "To"),
+    ),
+)
 
 
-@page
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
-    asked = {name: request.GET.get(name, "").strip() for name in FILTERS}
+    asked = lists.read(request, FILTERS)
     who, at, slot = (request.GET.get(name, "").strip() for name in ("who", "at", "slot"))
     try:
-        filters, problem = _filters(asked), ""
+        filters, problem = _filters(asked.values), ""
     except Invalid as error:
         filters, problem = {}, error.message
+    asked.sent = _moments(filters)
     rows = selectors.listing(by, filters)
     shown = paged(request, rows.none() if problem else rows.order_by("-at", "-pk"))
     lookup = look_up_address(by, who, slot, at) if who else None
@@ -38,9 +53,6 @@ def listing(request: HttpRequest) -> HttpResponse:
         "page": shown,
         "actors": actors.of_rows(by, shown, held, answered(lookup)),
         "asked": asked,
-        "until": asked["to"],
-        "since": asked["from"],
-        "csv": urlencode({"format": "csv", **_moments(filters)}),
         "span": urlencode(_moments({name: filters[name] for name in ("from", "to") if name in filters})),
         "who": who,
         "at": at,
@@ -49,14 +61,13 @@ def listing(request: HttpRequest) -> HttpResponse:
         "problem": problem,
         "holds": held,
         "checkpoint": services.newest_checkpoint(),
-        "filtered": any(asked.values()),
     }
     return render(request, "audit/list.html", context, status=400 if problem else 200)
 
 
 def _filters(asked: dict[str, str]) -> dict[str, Any]:
     """Typed dates as moments: a bare date in `from` is its beginning, in `to` its end. Raises Invalid."""
-    found: dict[str, Any] = {name: value for name, value in asked.items() if value}
+    found: dict[str, Any] = dict(asked)
     for name, last in (("from", False), ("to", True)):
         if name in found:
             found[name] = moment_of(found[name], last=last, param=name)

@@ -6,16 +6,22 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 
+from registry.choices import Listing
+from registry.dashboard import lists
 from registry.dashboard.callers import act, caller, page, paged
 from registry.selectors import base_models as selectors
 from registry.selectors import impacts, standing
 from registry.services import base_models as services
 
 
-@page
+FILTERS = lists.Filters(Listing.BASE_MODELS, "/api/v1/base-models", (lists.Filter("q", "Text"),))
+
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
-    shown = paged(request, selectors.table(caller(request)))
-    return render(request, "base_models/list.html", {"page": shown})
+    asked = lists.read(request, FILTERS)
+    shown = paged(request, selectors.table(caller(request), **asked.values))
+    return render(request, "base_models/list.html", {"page": shown, "asked": asked})
 
 
 @page

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
 from registry.access import Act, Caller, teams
+from registry.choices import Listing
+from registry.dashboard import clients as client_pages
+from registry.dashboard import lists
 from registry.dashboard.callers import act, caller, page, paged
 from registry.dashboard.moments import moment_of
 from registry.errors import Invalid
-from registry.selectors import actors, addresses, aliases, rights
+from registry.selectors import actors, addresses, aliases, clients, rights
 from registry.selectors import bulk_moves as selectors
 from registry.selectors import teams as team_selectors
 from registry.services import bulk_moves as services
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from registry.models import Assignment, AssignmentMove, BulkMove, BulkMoveItem
 
 Asked = Callable[..., tuple["BulkMove | None", list[Step]]]
+MOST = 500  # at once
 FIELDS = ("team", "at", "adapter", "alias", "reason")
 
 
@@ -42,12 +46,17 @@ class Row:
     why: str
 
 
-@page
+FILTERS = lists.Filters(Listing.BULK_MOVES, "/api/v1/assignments/bulk", (lists.Filter("team", "Team"),))
+
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
-    shown = paged(request, selectors.listing(by).order_by("-pk"))
+    asked = lists.read(request, FILTERS)
+    shown = paged(request, selectors.listing(by, **asked.values).order_by("-pk"))
     context = {
         "page": shown,
+        "asked": asked,
         "actors": actors.of_rows(by, shown),
         "teams": teams(by, Act.ASSIGN).order_by("slug"),
     }
@@ -74,7 +83,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     """What the same form would do; nothing is written."""
     _, steps = _asked(request)(dry_run=True)
     fields = [(name, request.POST.get(name, "")) for name in FIELDS]
-    fields += [("clients", name) for name in request.POST.getlist("clients")]
+    fields += [("clients", name) for name in _names(request)]
     context: dict[str, Any] = {
         "rows": [_of_step(step) for step in steps],
         "fields": fields,
@@ -107,14 +116,25 @@ def _asked(request: HttpRequest) -> Asked:
 
 
 def _assign(by: Caller, request: HttpRequest, reason: str) -> Asked:
-    names = request.POST.getlist("clients")
-    chosen = [addresses.client(by, Act.ASSIGN, name, param="clients") for name in names]
+    chosen = clients.addressed(by, _names(request))
     if len({client.team_id for client in chosen}) != 1:
         raise Invalid("Choose at least one client, all of one team.", param="clients")
     adapter = addresses.adapter(by, Act.READ, request.POST.get("adapter", ""), param="adapter")
     alias = request.POST.get("alias", "").strip() or "production"
     target, narrowed = Target(adapter, alias=aliases.one(adapter, alias)), Filter(clients=chosen)
     return partial(services.assign, by=by, team=chosen[0].team, narrowed=narrowed, target=target, reason=reason)
+
+
+def _names(request: HttpRequest) -> list[str]:
+    """All that match what the list was narrowed to, or those whose boxes are checked."""
+    names = request.POST.getlist("clients")
+    if request.POST.get("matching") == "1":
+        asked = lists.typed(client_pages.FILTERS, QueryDict(request.POST.get("query", "")))
+        rows = client_pages.narrowed(caller(request), asked).order_by("team__slug", "name")
+        names = [row.address for row in rows[: MOST + 1]]
+    if len(names) > MOST:
+        raise Invalid(f"At most {MOST} clients at once: narrow the filter.", param="clients")
+    return names
 
 
 def _made(found: tuple[BulkMove | None, list[Step]]) -> tuple[str, str]:

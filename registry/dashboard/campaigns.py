@@ -9,7 +9,8 @@ from django.shortcuts import render
 from django.urls import path, reverse
 
 from registry.access import Act
-from registry.choices import CampaignState, ItemState
+from registry.choices import CampaignState, ItemState, Listing
+from registry.dashboard import lists
 from registry.dashboard.callers import act, caller, page, paged
 from registry.errors import Conflict, Invalid
 from registry.selectors import actors, base_models, drafts, overview, rights, staleness
@@ -47,12 +48,25 @@ OFFERED = {
 MOVING = (CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.REVIEW)
 
 
-@page
+FILTERS = lists.Filters(
+    Listing.CAMPAIGNS,
+    "/api/v1/campaigns",
+    (
+        lists.Filter("state", "State", CampaignState.values),
+        lists.Filter("base_model", "Base model"),
+        lists.Filter("team", "Team"),
+    ),
+)
+
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
-    shown = paged(request, selectors.table(by))
+    asked = lists.read(request, FILTERS, base_model=base_models.names(by))
+    shown = paged(request, selectors.table(by, **asked.values))
     context = {
         "page": shown,
+        "asked": asked,
         "actors": actors.of_rows(by, shown),
         "stale": overview.stale_adapters(staleness.listing(by)),
         "may_plan": rights.may_anywhere(by, Act.PUBLISH),

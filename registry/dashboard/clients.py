@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from email.utils import parseaddr
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db.models import F
@@ -13,7 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 
-from registry.access import Act
+from registry.access import Act, Caller
+from registry.choices import Listing
+from registry.dashboard import lists
 from registry.dashboard.callers import Said, act, caller, page, paged, shown_once
 from registry.dashboard.lookups import answered, look_up
 from registry.dashboard.moments import moment_of
@@ -25,23 +27,42 @@ from registry.services import assignments as services
 from registry.services import clients as client_services
 from registry.services.assignments import Target
 
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from registry.models import Client
+
 EMAIL = re.compile(r"[^@\s<>]{1,64}@[^@\s<>]{1,180}\.[^@\s<>.]{2,}")
 
 
-@page
+FILTERS = lists.Filters(
+    Listing.CLIENTS,
+    "/api/v1/clients",
+    (
+        lists.Filter("q", "Text"),
+        lists.Filter("team", "Team"),
+        lists.Filter("vertical", "Vertical"),
+        lists.Filter("label", "Label", hint="key:value", pair=True),
+    ),
+)
+
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
-    q, label = request.GET.get("q", ""), request.GET.get("label", "")
-    labels = [(key, value) for key, colon, value in [label.partition(":")] if colon]
-    shown = paged(request, clients.listing(by, q=q, label=labels).order_by("team__slug", "name"))
+    asked = lists.read(request, FILTERS, vertical=clients.verticals(by))
+    shown = paged(request, narrowed(by, asked).order_by("team__slug", "name"))
     context = {
         "page": shown,
         "rows": slots.table(list(shown)),
-        "q": q,
-        "label": label if labels else "",
+        "asked": asked,
         "adapters": clients.adapters_for(by),
     }
     return render(request, "clients/list.html", context)
+
+
+def narrowed(by: Caller, asked: lists.Asked) -> QuerySet[Client]:
+    return clients.listing(by, **asked.only("q", "team", "vertical"), label=lists.pairs(asked))
 
 
 @page

@@ -9,7 +9,8 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.access import Act
-from registry.dashboard import charts
+from registry.choices import DatasetStatus, Listing
+from registry.dashboard import charts, lists
 from registry.dashboard.callers import caller, page, paged
 from registry.errors import Conflict, NotFound, Unavailable
 from registry.selectors import datasets as selectors
@@ -19,11 +20,24 @@ from registry.services import reads
 PREVIEWED = 10
 
 
-@page
+FILTERS = lists.Filters(
+    Listing.DATASETS,
+    "/api/v1/datasets",
+    (
+        lists.Filter("q", "Text"),
+        lists.Filter("team", "Team"),
+        lists.Filter("vertical", "Vertical"),
+        lists.Filter("status", "A version is", DatasetStatus.values),
+    ),
+)
+
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
-    q = request.GET.get("q", "")
-    shown = paged(request, selectors.listing(caller(request), q=q).order_by("team__slug", "name"))
-    return render(request, "datasets/list.html", {"page": shown, "q": q})
+    by = caller(request)
+    asked = lists.read(request, FILTERS, vertical=selectors.verticals(by))
+    shown = paged(request, selectors.listing(by, **asked.values).order_by("team__slug", "name"))
+    return render(request, "datasets/list.html", {"page": shown, "asked": asked})
 
 
 @page

@@ -7,20 +7,31 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.access import Act, administers, teams
-from registry.dashboard.callers import act, caller, page, paged
+from registry.choices import Listing
+from registry.dashboard import lists
+from registry.dashboard.callers import act, caller, paged
 from registry.dashboard.moments import moment_of
 from registry.selectors import actors
 from registry.selectors import freezes as selectors
 from registry.selectors import teams as team_selectors
 from registry.services import freezes as services
 
+FILTERS = lists.Filters(
+    Listing.FREEZES,
+    "/api/v1/freezes",
+    (lists.Filter("team", "Team"), lists.Filter("active", "Holds now", flag=True)),
+)
 
-@page
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
-    shown = paged(request, selectors.listing(by).order_by("-pk"))
+    asked = lists.read(request, FILTERS)
+    rows = selectors.listing(by, team=asked.value("team"), active=lists.flag(asked, "active"))
+    shown = paged(request, rows.order_by("-pk"))
     context = {
         "page": shown,
+        "asked": asked,
         "actors": actors.of_rows(by, shown),
         "teams": teams(by, Act.PUBLISH).order_by("slug"),
         "administrator": administers(by),

@@ -7,22 +7,34 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.access import Act, administers
-from registry.dashboard.callers import act, caller, page, paged
+from registry.choices import Listing
+from registry.dashboard import lists
+from registry.dashboard.callers import act, caller, paged
 from registry.selectors import actors
 from registry.selectors import holds as selectors
 from registry.selectors import teams as team_selectors
 from registry.services import holds as services
 
+FILTERS = lists.Filters(
+    Listing.HOLDS,
+    "/api/v1/audit/holds",
+    (lists.Filter("team", "Team"), lists.Filter("active", "Open", flag=True)),
+)
 
-@page
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
     administrator = administers(by)
-    shown = paged(request, selectors.listing(by).order_by("-pk"))
+    teams = list(team_selectors.listing(by).order_by("slug"))
+    asked = lists.read(request, FILTERS, team=[team.slug for team in teams])
+    rows = selectors.listing(by, team=asked.value("team"), active=lists.flag(asked, "active"))
+    shown = paged(request, rows.order_by("-pk"))
     context = {
         "page": shown,
+        "asked": asked,
         "actors": actors.of_rows(by, shown),
-        "teams": team_selectors.listing(by).order_by("slug") if administrator else (),
+        "teams": teams,
         "administrator": administrator,
     }
     return render(request, "holds/list.html", context)

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 
-from registry.choices import FINAL_JOB_STATES, JobKind, JobState
-from registry.dashboard import charts, recipes
+from registry.choices import FINAL_JOB_STATES, JobKind, JobState, Listing
+from registry.dashboard import charts, lists, recipes
 from registry.dashboard.callers import act, caller, page, paged
 from registry.selectors import evaluations, rights
 from registry.selectors import jobs as selectors
@@ -48,18 +48,23 @@ def live(job: Job | None) -> dict[str, Any]:
     }
 
 
-@page
+FILTERS = lists.Filters(
+    Listing.JOBS,
+    "/api/v1/jobs",
+    (
+        lists.Filter("state", "State", JobState.values),
+        lists.Filter("kind", "Kind", JobKind.values),
+        lists.Filter("team", "Team"),
+        lists.Filter("adapter", "Adapter", hint="team/adapter"),
+    ),
+)
+
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
-    asked = {name: request.GET.get(name, "") for name in ("state", "kind")}
-    shown = paged(request, selectors.listing(caller(request), asked).order_by("-pk"))
-    context = {
-        "page": shown,
-        "asked": asked,
-        "states": JobState.values,
-        "kinds": JobKind.values,
-        "filtered": any(asked.values()),
-    }
-    return render(request, "jobs/list.html", context)
+    asked = lists.read(request, FILTERS)
+    shown = paged(request, selectors.listing(caller(request), asked.values).order_by("-pk"))
+    return render(request, "jobs/list.html", {"page": shown, "asked": asked})
 
 
 @page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from registry.dashboard import (
     activity,
+    adapter_lists,
     adapters,
     aliases,
     audit,
@@ -21,6 +22,7 @@ from registry.dashboard import (
     merged,
     overview,
     playground,
+    saved_views,
     serving,
     sessions,
     settings,
@@ -35,6 +37,7 @@ urlpatterns = [
     url
     for noun in (
         overview,
+        adapter_lists,
         adapters,
         aliases,
         merged,
@@ -58,6 +61,7 @@ urlpatterns = [
         users,
         storage,
         audit,
+        saved_views,
         activity,
         undoing,
     )

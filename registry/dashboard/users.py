@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 
-from registry.dashboard.callers import act, caller, page, paged, shown_once
+from registry.choices import Listing
+from registry.dashboard import lists
+from registry.dashboard.callers import act, caller, paged, shown_once
 from registry.errors import Invalid
 from registry.selectors import accounts as selectors
 from registry.services import accounts as services
 
+FILTERS = lists.Filters(
+    Listing.USERS,
+    "/api/v1/users",
+    (
+        lists.Filter("q", "Text"),
+        lists.Filter("administrator", "Administrators", flag=True),
+        lists.Filter("closed", "Closed", flag=True, sent=(("active", "false"),)),
+    ),
+)
 
-@page
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
     return _shown(request)
 
 
 def _shown(request: HttpRequest, text: str = "", email: str = "") -> HttpResponse:
-    q = request.GET.get("q", "").strip()[:254]
-    rows = selectors.with_teams(selectors.listing(caller(request), q=q)).order_by("email")
-    csv = urlencode({"format": "csv", **({"q": q} if q else {})})
-    shown = {"page": paged(request, rows), "text": text, "email": email, "q": q, "csv": csv}
+    asked = lists.read(request, FILTERS)
+    closed, administrator = lists.flag(asked, "closed"), lists.flag(asked, "administrator")
+    found = selectors.listing(
+        caller(request), q=asked.value("q"), active=False if closed else None, administrator=administrator
+    )
+    rows = selectors.with_teams(found).order_by("email")
+    shown = {"page": paged(request, rows), "text": text, "email": email, "asked": asked}
     return render(request, "users/list.html", shown)
 
 

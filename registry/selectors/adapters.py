@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from registry.access import Act, Caller, fetch, visible
@@ -59,6 +60,17 @@ def _freshness(rows: QuerySet[Adapter], stale: bool | None, waived: bool | None)
         living = Q(waivers__until__gt=timezone.now())
         rows = rows.filter(Exists(suspects.filter(living) if waived else suspects.exclude(living)))
     return rows
+
+
+def addressed(by: Caller, addresses_: Sequence[str]) -> list[Adapter]:
+    """Those at `team/name`, in one query. Raises NotFound where one of them is missing."""
+    named = Concat("team__slug", Value("/"), "name", output_field=CharField())
+    rows = visible(by, _adapters()).annotate(named=named).filter(named__in=addresses_)
+    found = {row.address: row for row in rows}
+    for address in addresses_:
+        if address not in found:
+            raise NotFound(f"No such adapter: {address[:130]}.", param="adapters")
+    return list(found.values())
 
 
 def one(by: Caller, act: Act, team: str, name: str) -> Adapter:

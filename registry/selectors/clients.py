@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, Q, QuerySet, Value
+from django.db.models.functions import Concat
 
 from registry.access import Act, Caller, require, teams, visible
+from registry.errors import NotFound
 from registry.models import Adapter, Client, ClientLabel
 from registry.selectors import searches
 from registry.selectors.searches import Label
@@ -31,6 +33,23 @@ def listing(
         said = searches.label_says(ClientLabel, "client", q)
         rows = rows.filter(Q(name__icontains=q) | Q(description__icontains=q) | said)
     return rows
+
+
+def addressed(by: Caller, addresses: Sequence[str]) -> list[Client]:
+    """Those at `team/name`, in one query. Raises NotFound where one of them is missing."""
+    named = Concat("team__slug", Value("/"), "name", output_field=CharField())
+    rows = visible(by, Client.objects.select_related("team")).annotate(named=named).filter(named__in=addresses)
+    found = {row.address: row for row in rows}
+    for address in addresses:
+        if address not in found:
+            raise NotFound(f"No such client: {address[:130]}.", param="clients")
+    return list(found.values())
+
+
+def verticals(by: Caller) -> list[str]:
+    """Those that the caller's clients are of."""
+    rows = visible(by, Client.objects.filter(builtin=False).exclude(vertical="")).order_by("vertical")
+    return list(rows.values_list("vertical", flat=True).distinct())
 
 
 def adapters_for(by: Caller) -> list[str]:

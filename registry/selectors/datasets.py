@@ -28,6 +28,12 @@ def listing(by: Caller, *, team: str = "", vertical: str = "", status: str = "",
     return rows
 
 
+def verticals(by: Caller) -> list[str]:
+    """Those that the caller's datasets are of."""
+    rows = visible(by, Dataset.objects.all()).order_by("vertical")
+    return list(rows.values_list("vertical", flat=True).distinct())
+
+
 def one(by: Caller, act: Act, team: str, name: str) -> Dataset:
     return fetch(by, act, _datasets(), team__slug=team, name=name)
 

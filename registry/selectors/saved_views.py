@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Q, QuerySet, Value, When
 
-from registry.access import Caller, seen_teams
+from registry.access import Act, Caller, seen_teams, teams
 from registry.errors import NotFound, Unauthenticated
 from registry.models import SavedView, User
 
@@ -20,7 +20,13 @@ def listing(by: Caller, listing_: str) -> QuerySet[SavedView]:
     """One's own, and what one's teams share; what was shared with a team that one left is that team's."""
     own = Q(owner=person(by), team__isnull=True)
     rows = SavedView.objects.select_related("owner", "team").filter(listing=listing_)
-    return rows.filter(own | Q(team__in=seen_teams(by))).order_by("name", "pk")
+    return _deletable(by, rows.filter(own | Q(team__in=seen_teams(by)))).order_by("name", "pk")
+
+
+def _deletable(by: Caller, rows: QuerySet[SavedView]) -> QuerySet[SavedView]:
+    """In `deletable`, whether the caller may delete it: its own, and what is shared with a team that it owns."""
+    mine = Q(owner=person(by)) | Q(team__in=teams(by, Act.ADMIN))
+    return rows.annotate(deletable=Case(When(mine, then=Value(value=True)), default=Value(value=False)))
 
 
 def one(by: Caller, pk: int) -> SavedView:

@@ -14,6 +14,12 @@ def listing(by: Caller) -> QuerySet[Team]:
     return Team.objects.all() if administers(by) else seen_teams(by)
 
 
+def roles(by: Caller) -> dict[str, str]:
+    """A person's role in each of its teams."""
+    rows = Membership.objects.filter(user=by.user).order_by("team__slug") if by.user else Membership.objects.none()
+    return dict(rows.values_list("team__slug", "role"))
+
+
 def home(by: Caller) -> Team | None:
     """The team of a token, or the first one of a person."""
     return seen_teams(by).order_by("pk").first()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -17,10 +20,22 @@ def open_assignments() -> QuerySet[Assignment]:
 
 def of_version(version: AdapterVersion) -> list[str]:
     """`alias production`, `client health/clinic`: what refers to the version itself."""
-    aliases = Alias.objects.filter(version=version, deleted_at__isnull=True).order_by("name")
-    pinned = open_assignments().filter(Q(version=version) | Q(canary_version=version))
-    clients = sorted({f"client {one.slot.client.address}" for one in pinned})
-    return [f"alias {alias.name}" for alias in aliases] + clients
+    return of_versions([version]).get(version.pk, [])
+
+
+def of_versions(versions: Iterable[AdapterVersion]) -> dict[int | None, list[str]]:
+    """By the version's id, in two queries; what nothing refers to is left out."""
+    ids, found = {version.pk for version in versions}, defaultdict[int | None, list[str]](list)
+    for alias in Alias.objects.filter(version__in=ids, deleted_at__isnull=True).order_by("name"):
+        found[alias.version_id].append(f"alias {alias.name}")
+    clients = defaultdict[int | None, set[str]](set)
+    for one in open_assignments().filter(Q(version__in=ids) | Q(canary_version__in=ids)):
+        for pk in (one.version_id, one.canary_version_id):
+            if pk in ids:
+                clients[pk].add(f"client {one.slot.client.address}")
+    for pk, names in clients.items():
+        found[pk] += sorted(names)
+    return dict(found)
 
 
 def of_base_version(version: BaseVersion) -> QuerySet[Assignment]:

@@ -12,6 +12,9 @@ BULK = {"clients": [THEIRS], "adapter": THEIRS, "alias": "guarded", "reason": "r
 NAMED = ({**BULK, "adapter": MINE}, {**BULK, "clients": [MINE]}, {**BULK, "clients": [MINE, THEIRS]})
 RESTORED = {"team": TEAM, "at": "{their.minute}"}
 ASSIGNED = {"adapter": "{their.name}", "slot": "other", "reason": "r"}
+CHOSEN = {"adapters": [THEIRS], "reason": "r"}
+SOUGHT = {"matching": "1", "query": "q={their.name}", "reason": "r"}
+VIEW = {"listing": "jobs", "name": "v", "query": "kind=train", "team": TEAM}
 EMAIL, VIEWER = "{their.people[owner].email}", "{their.people[viewer].email}"
 DELIVERY = {"delivery": "{their.ids[deliveries]}"}
 TRUSTED = {"issuer": "https://ci.example.org", "audience": "a", "subject": "s", "scopes": ["read"], "minutes": "9"}
@@ -32,7 +35,13 @@ PAGES: dict[str, Asks] = {
     f"{ADAPTER}/aliases/{{alias}}/protect": post({"approvals_required": "1", "gate": "loss <= production"}),
     f"{ADAPTER}/aliases/{{alias}}/approve": post({"version": "2", "reason": "r"}, told=409),
     f"{ADAPTER}/aliases/{{alias}}/approvals/{{pk}}/withdraw": post(),
-    "/jobs": get({"kind": "train"}),
+    "/bulk/adapters/retrain": post(CHOSEN, CHOSEN, {**CHOSEN, "adapters": [MINE, THEIRS]}, SOUGHT),
+    "/bulk/adapters/preview": post(CHOSEN, CHOSEN, {**CHOSEN, "adapters": [MINE, THEIRS]}, SOUGHT),
+    "/bulk/adapters/archive": post(CHOSEN, CHOSEN, {**CHOSEN, "adapters": [MINE, THEIRS]}, SOUGHT),
+    "/views/save": post(VIEW, VIEW),
+    "/views/{pk}/default": post({"default": "1"}),
+    "/views/{pk}/delete": post(),
+    "/jobs": get({"kind": "train"}, {"team": TEAM}, {"adapter": THEIRS}),
     "/jobs/{pk}": GET,
     "/jobs/{pk}/card": GET,
     "/jobs/{pk}/live": GET,

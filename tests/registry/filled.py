@@ -50,6 +50,7 @@ from registry.services import (
     holds,
     jobs,
     merging,
+    saved_views,
     teams,
     tokens,
     training,
@@ -125,6 +126,9 @@ def fill(team: Team, *, name: str = "triage", word: str = "", mail: str = "examp
     _moves(made, version, other, word)
     _work(made, version, word)
     _uploads(made, word)
+    made.ids["views"] = saved_views.save(
+        by=made.by(Role.OWNER), listing="adapters", name=word or "mine", query=f"q={word or 'mine'}", team=team
+    ).pk
     _served(made, version)
     made.ids["deliveries"] = WebhookDelivery.objects.filter(endpoint__team=team).earliest("pk").pk
     audit.seal()

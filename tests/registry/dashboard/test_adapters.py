@@ -81,12 +81,6 @@ def test_it_names_a_worker_that_went_silent(world: World) -> None:
     assert overview.attention(world.by("alice")).away == ["worker gpu-9"]
 
 
-def test_it_keeps_the_stale_chip_while_filtering(world: World, pages: Pages, stale: AdapterVersion) -> None:
-    page = pages("alice").get("/adapters?stale=1&q=tri").content.decode()
-    assert '<input type="hidden" name="stale" value="1">' in page
-    assert '<a class="chip" href="/adapters">all</a>' in page
-
-
 def test_it_hides_the_lineage_of_an_adapter_without_versions(world: World, pages: Pages) -> None:
     make.make_adapter(world.health, "blank")
     assert "?node=adapter" not in pages("alice").get("/adapters/health/blank").content.decode()
