@@ -8,9 +8,47 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from registry.access import administers
+from registry.access import Caller, administers
 from registry.dashboard.callers import caller
 from registry.selectors import actors, freezes, overview
+
+
+@dataclass(frozen=True)
+class Place:
+    """A room that there is: its word, icon and route, and which of the counts stands beside it."""
+
+    label: str
+    icon: str
+    route: str
+    counted: str = ""
+
+
+PLACES = {
+    "main": (
+        Place("Overview", "layout-dashboard", "overview"),
+        Place("Adapters", "layers", "adapters", "adapters"),
+        Place("Lineage", "git-branch", "lineage", "stale"),
+        Place("Jobs", "activity", "jobs", "jobs"),
+        Place("Clients", "users", "clients", "clients"),
+        Place("Playground", "messages-square", "playground"),
+    ),
+    "sources": (
+        Place("Base models", "box", "base-models", "bases"),
+        Place("Datasets", "database", "datasets", "datasets"),
+    ),
+    "operate": (
+        Place("Campaigns", "refresh-cw", "campaigns"),
+        Place("Freezes", "snowflake", "freezes"),
+        Place("Serving", "server", "serving"),
+        Place("Audit log", "scroll-text", "audit"),
+        Place("Settings", "settings", "settings"),
+    ),
+}
+ADMINISTRATION = (
+    Place("Accounts", "user-cog", "users"),
+    Place("Legal holds", "lock", "holds"),
+    Place("Storage", "hard-drive", "storage"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +61,11 @@ class Room:
     current: bool = False
 
 
+def places(by: Caller) -> dict[str, tuple[Place, ...]]:
+    """The rooms that the caller may enter, as they stand under each other."""
+    return {**PLACES, "operate": PLACES["operate"] + (ADMINISTRATION if administers(by) else ())}
+
+
 def rooms(request: HttpRequest) -> dict[str, Any]:
     """A context processor; nothing for those who aren't signed in."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
@@ -31,39 +74,14 @@ def rooms(request: HttpRequest) -> dict[str, Any]:
     counts = overview.counts(by)
     frozen = freezes.shown(by)
 
-    def room(label: str, icon: str, name: str, count: int = 0, *, warn: bool = False) -> Room:
-        url = reverse(name)
+    def room(place: Place) -> Room:
+        url = reverse(place.route)
         here = request.path == url or (url != "/" and request.path.startswith(f"{url}/"))
-        return Room(label, icon, url, count, warn, here)
+        warn = place.counted == "stale"
+        return Room(place.label, place.icon, url, counts.get(place.counted, 0), warn, here)
 
-    administration = [
-        room("Accounts", "user-cog", "users"),
-        room("Legal holds", "lock", "holds"),
-        room("Storage", "hard-drive", "storage"),
-    ]
     return {
         "frozen": frozen,
         "freezers": actors.of_rows(by, [freeze for freeze, _ in frozen]),
-        "nav": {
-            "main": [
-                room("Overview", "layout-dashboard", "overview"),
-                room("Adapters", "layers", "adapters", counts["adapters"]),
-                room("Lineage", "git-branch", "lineage", counts["stale"], warn=True),
-                room("Jobs", "activity", "jobs", counts["jobs"]),
-                room("Clients", "users", "clients", counts["clients"]),
-                room("Playground", "messages-square", "playground"),
-            ],
-            "sources": [
-                room("Base models", "box", "base-models", counts["bases"]),
-                room("Datasets", "database", "datasets", counts["datasets"]),
-            ],
-            "operate": [
-                room("Campaigns", "refresh-cw", "campaigns"),
-                room("Freezes", "snowflake", "freezes"),
-                room("Serving", "server", "serving"),
-                room("Audit log", "scroll-text", "audit"),
-                room("Settings", "settings", "settings"),
-                *(administration if administers(by) else []),
-            ],
-        },
+        "nav": {section: [room(place) for place in some] for section, some in places(by).items()},
     }

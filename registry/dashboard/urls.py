@@ -21,6 +21,7 @@ from registry.dashboard import (
     lineage,
     merged,
     overview,
+    palette,
     playground,
     saved_views,
     serving,
@@ -64,6 +65,7 @@ urlpatterns = [
         saved_views,
         activity,
         undoing,
+        palette,
     )
     for url in noun.urlpatterns
 ]

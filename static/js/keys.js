@@ -1,15 +1,18 @@
-// "/" goes to the filter of the page, Ctrl K to the search of everything.
+// "/" goes to the filter of the page, or to the search of everything where it has none; "?" shows all keys.
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select");
-  const search = document.querySelector("#search");
-  if (event.key === "k" && (event.ctrlKey || event.metaKey) && search) {
+  if (event.target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const open = document.querySelector("dialog[open]");
+  if (event.key === "/" && !open) {
     event.preventDefault();
-    search.focus();
-  } else if (event.key === "/" && !typing) {
-    const filter = document.querySelector("[data-filter]") || search;
-    if (filter) {
-      event.preventDefault();
-      filter.focus();
-    }
+    const filter = document.querySelector("[data-filter]");
+    if (filter) filter.focus();
+    else document.querySelector("[data-palette]")?.click();
+  } else if (event.key === "?" && !open) {
+    document.querySelector("#keys")?.showModal();
   }
+});
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-keys]")) document.querySelector("#keys").showModal();
+  // A click on the dialog itself is one beside what it holds.
+  if (event.target.matches("dialog") || event.target.closest("[data-close]")) event.target.closest("dialog").close();
 });

@@ -31,6 +31,10 @@ PAGES = (
     "/users", "/storage", "/bulk-moves", "/freezes", "/holds", "/adapters/{adapter}/3/clients",
     "/adapters/{adapter}/2/clients?from=2020-01-01&to=2100-01-01", "/base-models/llama-3-8b/1/clients",
     "/datasets/atelier/retail-notes/1/clients", "/serving", "/audit", "/audit?who=atelier/marlow-stores",
+    "/search", "/search?q=notes", "/search?q=nothing-like-it", "/adapters/{adapter}/activity",
+    "/adapters/{adapter}/3/activity", "/clients/atelier/marlow-stores/activity",
+    "/datasets/atelier/retail-notes/activity", "/base-models/llama-3-8b/activity", "/jobs/{failed}/activity",
+    "/campaigns/{campaign}/activity",
 )  # fmt: skip
 
 

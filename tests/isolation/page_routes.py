@@ -95,6 +95,10 @@ PAGES: dict[str, Asks] = {
     "/base-models/{name}/activity": GET,
     "/jobs/{pk}/activity": GET,
     "/campaigns/{pk}/activity": GET,
+    "/search": get(
+        {"q": "{their.name}"}, {"q": THEIRS}, {"q": f"{THEIRS}@1"}, {"q": "{their.name}@"}, {"q": "{their.word}"},
+        {"q": "job {their.ids[jobs]}"},
+    ),
 }  # fmt: skip
 
 SETTINGS: dict[str, Asks] = {

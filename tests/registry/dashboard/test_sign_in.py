@@ -348,3 +348,17 @@ def test_a_session_survives_the_rotation_of_the_secret_key(alice: User, settings
     assert inside(client)
     settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [], "o" * 60
     assert not inside(client)
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("/accounts/password/change/", "Change Password"),
+        ("/accounts/password/reset/", "Password Reset"),
+        ("/accounts/logout/", "Sign Out"),
+        ("/accounts/2fa/", "Second factor"),
+    ],
+)
+def test_a_page_of_the_account_has_a_title_of_its_own(pages: Pages, alice: User, path: str, title: str) -> None:
+    words = pages("alice").get(path).content.decode().partition("<title>")[2].partition("</title>")[0]
+    assert " ".join(words.split()) == f"{title} · Plethora"
