@@ -1,4 +1,4 @@
-"""Adapters, one adapter with its versions, one version; moving an alias."""
+"""One adapter with its versions, one version; moving an alias."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.access import Act
-from registry.dashboard import charts, merged, versions
+from registry.dashboard import charts, merged
 from registry.dashboard.aliases import guards
 from registry.dashboard.callers import PER_PAGE, Said, act, caller, page, paged
 from registry.dashboard.undoing import undoable
@@ -18,7 +18,6 @@ from registry.selectors import (
     actors,
     addresses,
     aliases,
-    befores,
     comparisons,
     jobs,
     overview,
@@ -33,24 +32,6 @@ if TYPE_CHECKING:
     from registry.models import AdapterVersion
 
 WEIGHTS = ("method", "rank", "alpha", "target_modules", "trainable_parameters", "bytes", "manifest_sha256")
-
-
-@page
-def listing(request: HttpRequest) -> HttpResponse:
-    by = caller(request)
-    asked = {name: request.GET.get(name, "") for name in ("team", "vertical", "q")}
-    stale = request.GET.get("stale") == "1"
-    shown = paged(request, overview.adapters(by, **asked, only_stale=stale))
-    context = {
-        "page": shown,
-        "rows": overview.table(list(shown)),
-        "asked": asked,
-        "only_stale": stale,
-        "verticals": overview.verticals(by),
-        "filtered": stale or any(asked.values()),
-        "may_train": rights.may_anywhere(by, Act.TRAIN),
-    }
-    return render(request, "adapters/list.html", context)
 
 
 @page
@@ -79,9 +60,6 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "actors": actors.of_rows(by, history, waiting),
         "successor": overview.successor(current, versions) if not waiting else None,
         "may_publish": may_publish,
-        "befores": befores.listing(adapter) if may_publish else [],
-        "publishers": [] if may_publish else rights.who_may(by, Act.PUBLISH, adapter.team),
-        "may_label": rights.may(by, Act.TRAIN, adapter.team),
         **guards(by, adapter),
     }
     return render(request, "adapters/detail.html", context)
@@ -104,7 +82,6 @@ def version(request: HttpRequest, team: str, name: str, number: int) -> HttpResp
         "matters": staleness.that_matter().filter(pk=row.pk).exists(),
         "downloadable": row.status in selectors.DOWNLOADABLE,
         **merged.panel(by, row),
-        **versions.panel(by, row),
     }
     return render(request, "adapters/version.html", context)
 
@@ -177,7 +154,6 @@ def promote(request: HttpRequest, team: str, name: str) -> Said:
 
 
 urlpatterns = [
-    path("adapters", listing, name="adapters"),
     path("adapters/<slug:team>/<slug:name>", detail, name="adapter"),
     path("adapters/<slug:team>/<slug:name>/compare", compare, name="adapter-compare"),
     path("adapters/<slug:team>/<slug:name>/promote", promote, name="adapter-promote"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from email.utils import parseaddr
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db.models import F
@@ -13,12 +13,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 
-from registry.access import Act
-from registry.dashboard import labels
+from registry.access import Act, Caller
+from registry.choices import Listing
+from registry.dashboard import lists
 from registry.dashboard.callers import Said, act, caller, page, paged, shown_once
 from registry.dashboard.lookups import answered, look_up
 from registry.dashboard.moments import moment_of
-from registry.dashboard.slots import canary_of, slot_of
 from registry.dashboard.undoing import undoable
 from registry.errors import Invalid
 from registry.selectors import actors, addresses, aliases, assignments, clients, rights, slots, timeline
@@ -27,23 +27,42 @@ from registry.services import assignments as services
 from registry.services import clients as client_services
 from registry.services.assignments import Target
 
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from registry.models import Client
+
 EMAIL = re.compile(r"[^@\s<>]{1,64}@[^@\s<>]{1,180}\.[^@\s<>.]{2,}")
 
 
-@page
+FILTERS = lists.Filters(
+    Listing.CLIENTS,
+    "/api/v1/clients",
+    (
+        lists.Filter("q", "Text"),
+        lists.Filter("team", "Team"),
+        lists.Filter("vertical", "Vertical"),
+        lists.Filter("label", "Label", hint="key:value", pair=True),
+    ),
+)
+
+
+@lists.listing(FILTERS)
 def listing(request: HttpRequest) -> HttpResponse:
     by = caller(request)
-    q, label = request.GET.get("q", ""), request.GET.get("label", "")
-    labels = [(key, value) for key, colon, value in [label.partition(":")] if colon]
-    shown = paged(request, clients.listing(by, q=q, label=labels).order_by("team__slug", "name"))
+    asked = lists.read(request, FILTERS, vertical=clients.verticals(by))
+    shown = paged(request, narrowed(by, asked).order_by("team__slug", "name"))
     context = {
         "page": shown,
         "rows": slots.table(list(shown)),
-        "q": q,
-        "label": label if labels else "",
+        "asked": asked,
         "adapters": clients.adapters_for(by),
     }
     return render(request, "clients/list.html", context)
+
+
+def narrowed(by: Caller, asked: lists.Asked) -> QuerySet[Client]:
+    return clients.listing(by, **asked.only("q", "team", "vertical"), label=lists.pairs(asked))
 
 
 @page
@@ -107,7 +126,7 @@ def describe(request: HttpRequest, team: str, name: str) -> str:
         client=client,
         description=given.get("description", "").strip()[:10_000],
         contacts=[_contact(line) for line in given.get("contacts", "").splitlines()[:50] if line.strip()],
-        labels=labels.typed(given.get("labels", "")),
+        labels=dict(_label(line) for line in given.get("labels", "").splitlines() if line.strip()),
     )
     return f"{client.address} is described."
 
@@ -122,19 +141,25 @@ def _contact(line: str) -> dict[str, str]:
     return {"name": name[:200], "email": email}
 
 
+def _label(line: str) -> tuple[str, str]:
+    key, colon, value = line.strip().partition(":")
+    if not colon:
+        raise Invalid(f"{line.strip()[:100]!r} is no label; write key:value.", param="labels")
+    return key.strip(), value.strip()
+
+
 @act
 def assign(request: HttpRequest, team: str, name: str) -> Said:
     by = caller(request)
     client = addresses.client_of(by, Act.ASSIGN, team, name)
     adapter = addresses.adapter_of(by, Act.READ, team, request.POST.get("adapter", ""))
-    alias = aliases.one(adapter, request.POST.get("alias", "production") or "production")
-    target, slot = Target(adapter, alias, None, *canary_of(request, adapter)), slot_of(request)
+    target = Target(adapter, alias=aliases.one(adapter, request.POST.get("alias", "production") or "production"))
+    slot = request.POST.get("slot", "").strip() or "default"
     times = {name: _typed(request, name) for name in ("starts_at", "ends_at")}
     reason = request.POST.get("reason", "").strip()[:2000]
     made = services.assign(by=by, client=client, slot=slot, target=target, reason=reason, **times)
     when = f"from {made.valid_from:%Y-%m-%d %H:%M} UTC on" if times["starts_at"] else _from_when(made)
-    share = f", {target.canary_percent} % by its version {target.canary_version.number}," if target.canary_version else ""
-    words = f"Slot {slot} of {client.address} is answered by {adapter.address}{share} {when}."
+    words = f"Slot {slot} of {client.address} is answered by {adapter.address} {when}."
     return undoable(by, f"slot:{client.address}/{slot}", words)
 
 
@@ -147,7 +172,7 @@ def _typed(request: HttpRequest, param: str) -> datetime | None:
 def rollback(request: HttpRequest, team: str, name: str) -> Said:
     by = caller(request)
     client = addresses.client_of(by, Act.ASSIGN, team, name)
-    slot = slot_of(request)
+    slot = request.POST.get("slot", "").strip() or "default"
     made = services.rollback(by=by, client=client, slot=slot, reason=request.POST.get("reason", ""))
     words = f"Slot {slot} is back on {made.adapter.address} {_from_when(made)}."
     return undoable(by, f"slot:{client.address}/{slot}", words)
