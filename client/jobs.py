@@ -14,7 +14,7 @@ from client.session import Session, signed_in
 from client.waiting import DAY, OUTCOMES, Seconds, followed
 
 app = typer.Typer(no_args_is_help=True, help="Training jobs.")
-PRESETS = "default, quick, small, thorough, qlora, or that of a vertical: healthcare, finance, legal, manufacturing, retail"
+PRESETS = "default, quick, small, thorough, qlora; healthcare, finance, legal, manufacturing or retail"
 File = Annotated[
     Path | None, typer.Option("--file", "-f", help="the job as YAML or JSON", exists=True, dir_okay=False)
 ]

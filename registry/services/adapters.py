@@ -44,10 +44,15 @@ def create(
 def draft(*, by: Caller, team: Team, name: str, vertical: str, base_model: BaseModel) -> Adapter:
     """What `create` would make, to plan a job for; nothing is written."""
     require(by, Act.TRAIN, team)
+    check_vertical(vertical)
+    return Adapter(team=team, name=name, vertical=vertical, base_model=base_model)
+
+
+def check_vertical(vertical: str) -> None:
+    """Any industry that can be written as a name."""
     if not re.fullmatch(SLUG_PATTERN, vertical):
         text = "A new adapter needs its vertical, such as healthcare: lower-case letters, digits and hyphens."
         raise Invalid.at("vertical", "invalid" if vertical else "required", text)
-    return Adapter(team=team, name=name, vertical=vertical, base_model=base_model)
 
 
 def change(
