@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.access import Act
-from registry.dashboard import charts, merged
+from registry.dashboard import charts, merged, versions
 from registry.dashboard.aliases import guards
 from registry.dashboard.callers import PER_PAGE, Said, act, caller, page, paged
 from registry.dashboard.undoing import undoable
@@ -18,6 +18,7 @@ from registry.selectors import (
     actors,
     addresses,
     aliases,
+    befores,
     comparisons,
     jobs,
     overview,
@@ -60,6 +61,9 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "actors": actors.of_rows(by, history, waiting),
         "successor": overview.successor(current, versions) if not waiting else None,
         "may_publish": may_publish,
+        "befores": befores.listing(adapter) if may_publish else [],
+        "publishers": [] if may_publish else rights.who_may(by, Act.PUBLISH, adapter.team),
+        "may_label": rights.may(by, Act.TRAIN, adapter.team),
         **guards(by, adapter),
     }
     return render(request, "adapters/detail.html", context)
@@ -82,6 +86,7 @@ def version(request: HttpRequest, team: str, name: str, number: int) -> HttpResp
         "matters": staleness.that_matter().filter(pk=row.pk).exists(),
         "downloadable": row.status in selectors.DOWNLOADABLE,
         **merged.panel(by, row),
+        **versions.panel(by, row),
     }
     return render(request, "adapters/version.html", context)
 

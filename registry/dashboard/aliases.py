@@ -10,9 +10,10 @@ from django.urls import path
 
 from registry.access import Act, Caller
 from registry.choices import Role
-from registry.dashboard.callers import act, caller
-from registry.errors import Invalid
-from registry.selectors import addresses, rights
+from registry.dashboard.callers import Said, act, caller
+from registry.dashboard.undoing import undoable
+from registry.errors import Invalid, PreconditionFailed
+from registry.selectors import addresses, befores, rights
 from registry.selectors import aliases as selectors
 from registry.services import aliases as services
 from registry.services import approvals, protection
@@ -83,6 +84,23 @@ def withdraw(request: HttpRequest, team: str, name: str, alias: str, pk: int) ->
     return f"Your approval of version {gone.version.number} for {alias} is withdrawn."
 
 
+@act
+def rollback(request: HttpRequest, team: str, name: str, alias: str) -> Said:
+    """To the version before, unless somebody moved it since the page was read: `seen` is what stood there."""
+    by = caller(request)
+    row = selectors.one(addresses.adapter_of(by, Act.PUBLISH, team, name), alias)
+    reason = request.POST.get("reason", "").strip()[:2000]
+    if not reason:
+        raise Invalid("reason: say why it goes back; it stays in the alias's history.", param="reason")
+    if request.POST.get("seen") != str(row.version.number):
+        text = f"{alias} is on version {row.version.number} by now; look at it and decide anew."
+        raise PreconditionFailed(text, param="seen")
+    before = befores.version(row)
+    services.move(by=by, adapter=row.adapter, name=alias, version=before, reason=reason, seen=row.version_id)
+    words = f"{alias} goes back to version {before.number}."
+    return undoable(by, f"alias:{row.adapter.address}@{alias}", words)
+
+
 def rules(text: str) -> list[dict[str, Any]]:
     """A gate, one rule a line: `loss <= production`, `loss < 2.5`, `token_accuracy >= base by 0.01`."""
     lines = [line.split() for line in text.splitlines() if line.strip()][:MOST_RULES]
@@ -120,6 +138,7 @@ def rules_text(gate: list[dict[str, Any]]) -> str:
 
 ONE = "adapters/<slug:team>/<slug:name>/aliases/<slug:alias>"
 urlpatterns = [
+    path(f"{ONE}/rollback", rollback, name="alias-rollback"),
     path(f"{ONE}/protect", protect, name="alias-protect"),
     path(f"{ONE}/approve", approve, name="alias-approve"),
     path(f"{ONE}/approvals/<int:pk>/withdraw", withdraw, name="alias-withdraw-approval"),

@@ -15,10 +15,11 @@ from django.urls import path
 
 from registry.access import Act, Caller
 from registry.choices import Listing
-from registry.dashboard import lists
+from registry.dashboard import labels, lists
 from registry.dashboard.callers import Said, act, caller, page, paged, shown_once
 from registry.dashboard.lookups import answered, look_up
 from registry.dashboard.moments import moment_of
+from registry.dashboard.slots import canary_of, slot_of
 from registry.dashboard.undoing import undoable
 from registry.errors import Invalid
 from registry.selectors import actors, addresses, aliases, assignments, clients, rights, slots, timeline
@@ -126,7 +127,7 @@ def describe(request: HttpRequest, team: str, name: str) -> str:
         client=client,
         description=given.get("description", "").strip()[:10_000],
         contacts=[_contact(line) for line in given.get("contacts", "").splitlines()[:50] if line.strip()],
-        labels=dict(_label(line) for line in given.get("labels", "").splitlines() if line.strip()),
+        labels=labels.typed(given.get("labels", "")),
     )
     return f"{client.address} is described."
 
@@ -141,25 +142,23 @@ def _contact(line: str) -> dict[str, str]:
     return {"name": name[:200], "email": email}
 
 
-def _label(line: str) -> tuple[str, str]:
-    key, colon, value = line.strip().partition(":")
-    if not colon:
-        raise Invalid(f"{line.strip()[:100]!r} is no label; write key:value.", param="labels")
-    return key.strip(), value.strip()
-
-
 @act
 def assign(request: HttpRequest, team: str, name: str) -> Said:
     by = caller(request)
     client = addresses.client_of(by, Act.ASSIGN, team, name)
     adapter = addresses.adapter_of(by, Act.READ, team, request.POST.get("adapter", ""))
-    target = Target(adapter, alias=aliases.one(adapter, request.POST.get("alias", "production") or "production"))
-    slot = request.POST.get("slot", "").strip() or "default"
+    alias = aliases.one(adapter, request.POST.get("alias", "production") or "production")
+    target, slot = Target(adapter, alias, None, *canary_of(request, adapter)), slot_of(request)
     times = {name: _typed(request, name) for name in ("starts_at", "ends_at")}
     reason = request.POST.get("reason", "").strip()[:2000]
     made = services.assign(by=by, client=client, slot=slot, target=target, reason=reason, **times)
     when = f"from {made.valid_from:%Y-%m-%d %H:%M} UTC on" if times["starts_at"] else _from_when(made)
-    words = f"Slot {slot} of {client.address} is answered by {adapter.address} {when}."
+    share = (
+        f", {target.canary_percent} % by its version {target.canary_version.number},"
+        if target.canary_version
+        else ""
+    )
+    words = f"Slot {slot} of {client.address} is answered by {adapter.address}{share} {when}."
     return undoable(by, f"slot:{client.address}/{slot}", words)
 
 
@@ -172,7 +171,7 @@ def _typed(request: HttpRequest, param: str) -> datetime | None:
 def rollback(request: HttpRequest, team: str, name: str) -> Said:
     by = caller(request)
     client = addresses.client_of(by, Act.ASSIGN, team, name)
-    slot = request.POST.get("slot", "").strip() or "default"
+    slot = slot_of(request)
     made = services.rollback(by=by, client=client, slot=slot, reason=request.POST.get("reason", ""))
     words = f"Slot {slot} is back on {made.adapter.address} {_from_when(made)}."
     return undoable(by, f"slot:{client.address}/{slot}", words)

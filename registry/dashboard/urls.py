@@ -18,6 +18,7 @@ from registry.dashboard import (
     holds,
     issuers,
     jobs,
+    labels,
     lineage,
     merged,
     overview,
@@ -31,6 +32,8 @@ from registry.dashboard import (
     tokens,
     undoing,
     users,
+    versions,
+    waivers,
     webhooks,
 )
 
@@ -41,6 +44,9 @@ urlpatterns = [
         adapter_lists,
         adapters,
         aliases,
+        versions,
+        labels,
+        waivers,
         merged,
         jobs,
         lineage,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from registry.access import Act, Caller, teams
-from registry.models import Job, Team
+from registry.access import Act, Caller, require, roles_allowing, teams
+from registry.models import Job, Membership, Team
 
 
 def may(by: Caller, act: Act, team: Team) -> bool:
@@ -13,6 +13,13 @@ def may(by: Caller, act: Act, team: Team) -> bool:
 def may_end(by: Caller, job: Job) -> bool:
     """Jobs of no team belong to the installation."""
     return by.administrator if job.team is None else may(by, Act.TRAIN, job.team)
+
+
+def who_may(by: Caller, act: Act, team: Team) -> list[str]:
+    """Whom to ask: the people of the team whose role allows it. The caller may read there."""
+    require(by, Act.READ, team)
+    rows = Membership.objects.filter(team=team, role__in=roles_allowing(act), user__is_active=True)
+    return list(rows.order_by("user__email").values_list("user__email", flat=True)[:20])
 
 
 def may_anywhere(by: Caller, act: Act) -> bool:

@@ -141,3 +141,41 @@ def test_its_timeline_is_had_signed(pages: Pages, clinic: Client) -> None:
     link = "/api/v1/audit/export?table=timeline&amp;client=health/clinic"
     assert link in pages("bob").get("/clients/health/clinic").content.decode()
     assert pages("bob").get(link.replace("&amp;", "&")).status_code == 200
+
+
+def test_it_assigns_with_a_canary(world: World, pages: Pages, clinic: Client) -> None:
+    make.make_version(world.health)
+    wish = {"adapter": "triage", "reason": "try it", "canary_version": "2", "canary_percent": "5"}
+    answer = pages("alice").post("/clients/health/clinic/assign", wish, follow=True)
+    assert "5 % by its version 2" in answer.content.decode()
+    page = pages("bob").get("/clients/health/clinic").content.decode()
+    assert "5 % to v2" in page
+
+
+@pytest.mark.parametrize(
+    ("version", "percent", "said"),
+    [
+        ("2", "", "canary_percent: a canary takes"),
+        ("", "5", "canary_version: a canary takes"),
+        ("2", "0", "canary_percent: write a whole number from 1 to 99"),
+        ("2", "100", "canary_percent: write a whole number from 1 to 99"),
+        ("2", "5.5", "canary_percent: write a whole number from 1 to 99"),
+        ("v2", "5", "canary_version: write a version"),
+        ("7", "5", "No such adapter version: health/triage@7"),
+    ],
+)
+def test_a_canary_that_makes_no_sense_is_named(
+    pages: Pages, clinic: Client, version: str, percent: str, said: str
+) -> None:
+    wish = {"adapter": "triage", "reason": "r", "canary_version": version, "canary_percent": percent}
+    page = pages("alice").post("/clients/health/clinic/assign", wish, follow=True).content.decode()
+    assert said in page
+    assert not clinic.slots.filter(assignments__isnull=False).exists()
+
+
+@pytest.mark.parametrize("path", ["assign", "rollback"])
+def test_a_slot_that_is_no_name_is_refused(pages: Pages, clinic: Client, path: str) -> None:
+    wish = {"adapter": "triage", "slot": "Night!", "reason": "r"}
+    page = pages("alice").post(f"/clients/health/clinic/{path}", wish, follow=True).content.decode()
+    assert "is no name of one" in page
+    assert [slot.name for slot in clinic.slots.all()] == ["default"]
