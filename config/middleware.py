@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 from threading import BoundedSemaphore
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from registry.api import errors
 from registry.errors import TooLarge
 
 MACHINES = ("/api/", "/hf/")  # what programs call: their errors are JSON
@@ -21,6 +21,7 @@ PERMISSIONS = (
 WAIT_SECONDS = 60  # most limits of the sign-in are by the minute
 TURNS = 2  # requests that a process works on at a time
 TURN_SECONDS = 0.1
+FRAME = 1024 * 1024  # what the multipart around files may add
 
 Answer = Callable[[HttpRequest], HttpResponse]
 
@@ -65,15 +66,30 @@ class HeadersMiddleware:
 
 
 class BodyLimitMiddleware:
-    """Refuses, unread, what is too large for a page. No page takes files, and the API's views measure theirs."""
+    """Refuses, unread, what is too large for a page; the API's views measure theirs.
+
+    A page that takes files says so by `takes_files`, which answers those who may not send it any. It is asked
+    before anything is read of them, the token of the form included.
+    """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith(MACHINES) or _sent(request) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return self.get_response(request)
-        return too_large(request)
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Answer, _args: Any, where: dict[str, Any]
+    ) -> HttpResponse | None:
+        sent, most = _sent(request), settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if request.path.startswith(MACHINES) or sent <= most:
+            return None
+        heard: Callable[..., HttpResponse | None] | None = getattr(view, "takes_files", None)
+        if heard is None or request.method != "POST":
+            return too_large(request, most)
+        if sent > settings.MAX_UPLOAD_BYTES + FRAME:
+            return too_large(request, settings.MAX_UPLOAD_BYTES)
+        return heard(request, **where)
 
 
 def _sent(request: HttpRequest) -> int:
@@ -82,9 +98,7 @@ def _sent(request: HttpRequest) -> int:
     return int(length) if length.isdecimal() else 0
 
 
-def too_large(request: HttpRequest) -> HttpResponse:
+def too_large(request: HttpRequest, most: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE) -> HttpResponse:
     """A page that may be shown to anybody: who asks is not known yet."""
-    error = TooLarge(f"A form has at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
-    if request.path.startswith(MACHINES):
-        return errors.answer(error, request)
+    error = TooLarge(f"At most {most:,} bytes can be sent here.")
     return render(request, "413.html", {"error": error}, status=error.status)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
@@ -21,12 +19,12 @@ from registry.access import Caller
 from registry.api.bodies import Json
 from registry.api.errors import answer
 from registry.api.views import View
-from registry.errors import Invalid, Malformed, OutOfRange, TooLarge
+from registry.errors import Malformed, OutOfRange, TooLarge
 from registry.models import AdapterVersion
 from registry.selectors import stored
 from registry.services import reads
+from registry.services import received as handed_in
 
-MOST_FILES = 100
 RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 BYTES = {  # what `download` answers
     (200, "application/octet-stream"): OpenApiTypes.BINARY,
@@ -59,29 +57,9 @@ class FromUpload(serializers.Serializer[Any]):
         return attrs
 
 
-@contextmanager
-def received(request: Request, field: str) -> Iterator[dict[str, Path]]:
-    """The uploads of one field as files, by name; gone when the block ends. Raises Invalid where there is none."""
-    uploads = request.FILES.getlist(field)
-    if not uploads or len(uploads) > MOST_FILES:
-        text = f"Send 1 to {MOST_FILES} files as multipart/form-data in the field '{field}'."
-        raise Invalid.at(field, "required", text)
-    with TemporaryDirectory(prefix="upload-") as folder:
-        paths: dict[str, Path] = {}
-        for index, upload in enumerate(uploads):
-            path = Path(folder) / str(index)
-            with path.open("wb") as out:
-                for block in upload.chunks():
-                    out.write(block)
-            paths[_name(upload.name, field, paths)] = path
-        yield paths
-
-
-def _name(name: str | None, field: str, taken: dict[str, Path]) -> str:
-    if not name or name in taken or not name.isprintable():
-        text = f"Each file of '{field}' needs a name of its own."
-        raise Invalid.at(field, "bad_name", text)
-    return name
+def received(request: Request, field: str) -> AbstractContextManager[dict[str, Path]]:
+    """The uploads of one field as files, by name; gone when the block ends."""
+    return handed_in.received(request.FILES.getlist(field), field)
 
 
 def download(request: Request, sha256: str, size: int, *, filename: str) -> HttpResponseBase:

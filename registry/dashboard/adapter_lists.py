@@ -53,6 +53,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "rows": overview.table(list(shown)),
         "asked": asked,
         "chosen": rights.may_anywhere(by, Act.PUBLISH),
+        "may_train": rights.may_anywhere(by, Act.TRAIN),
     }
     return render(request, "adapters/list.html", context)
 

@@ -9,9 +9,11 @@ from django.shortcuts import render
 from django.urls import path
 
 from registry.access import Act
+from registry.choices import VersionStatus
 from registry.dashboard import charts, merged, versions
 from registry.dashboard.aliases import guards
 from registry.dashboard.callers import PER_PAGE, Said, act, caller, page, paged
+from registry.dashboard.jobs import live
 from registry.dashboard.undoing import undoable
 from registry.errors import Invalid, NotFound
 from registry.selectors import (
@@ -61,6 +63,7 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "actors": actors.of_rows(by, history, waiting),
         "successor": overview.successor(current, versions) if not waiting else None,
         "may_publish": may_publish,
+        "may_train": rights.may(by, Act.TRAIN, adapter.team),
         "befores": befores.listing(adapter) if may_publish else [],
         "publishers": [] if may_publish else rights.who_may(by, Act.PUBLISH, adapter.team),
         "may_label": rights.may(by, Act.TRAIN, adapter.team),
@@ -85,6 +88,7 @@ def version(request: HttpRequest, team: str, name: str, number: int) -> HttpResp
         "clients": staleness.clients_of([row]).get(row.pk, []),
         "matters": staleness.that_matter().filter(pk=row.pk).exists(),
         "downloadable": row.status in selectors.DOWNLOADABLE,
+        **live(jobs.one(by, row.job.pk) if row.job and row.status == VersionStatus.VERIFYING else None),
         **merged.panel(by, row),
         **versions.panel(by, row),
     }

@@ -7,7 +7,7 @@ from typing import Protocol
 from django.db.models import Count, Q, QuerySet
 
 from registry.access import Act, Caller, require_scope
-from registry.choices import BaseChange, BaseStatus, VersionStatus
+from registry.choices import SERVABLE_BASE_STATES, BaseChange, BaseStatus, VersionStatus
 from registry.errors import NotFound
 from registry.models import BaseModel, BaseVersion
 from registry.selectors import addresses
@@ -105,3 +105,17 @@ def timeline(by: Caller, base: BaseModel) -> QuerySet[BaseVersion]:
 def drafts(by: Caller, base: BaseModel) -> QuerySet[BaseVersion]:
     """What waits to be activated."""
     return versions(by, base, status=BaseStatus.DRAFT).select_related("base_model__current").order_by("number")
+
+
+def unended(by: Caller, base: BaseModel) -> QuerySet[BaseVersion]:
+    """Those whose state an administrator may change, newest first."""
+    states = (BaseStatus.DRAFT, BaseStatus.ACTIVE, BaseStatus.DEPRECATED)
+    return versions(by, base).filter(status__in=states).defer("module_table").order_by("-number")
+
+
+def servable(by: Caller, base: BaseModel | None = None) -> QuerySet[BaseVersion]:
+    """What adapters may stand on, of one base model or of all; newest first."""
+    require_scope(by, Act.READ)
+    rows = BaseVersion.objects.filter(status__in=SERVABLE_BASE_STATES).select_related("base_model")
+    rows = rows.filter(base_model=base) if base is not None else rows
+    return rows.defer("module_table").order_by("base_model__name", "-number")

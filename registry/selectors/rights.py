@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from registry.access import Act, Caller, require, roles_allowing, teams
+from registry.access import TABLE, Act, Caller, require, roles_allowing, teams
+from registry.errors import Forbidden
 from registry.models import Job, Membership, Team
 
 
@@ -24,3 +25,14 @@ def who_may(by: Caller, act: Act, team: Team) -> list[str]:
 
 def may_anywhere(by: Caller, act: Act) -> bool:
     return teams(by, act).exists()
+
+
+def where_may(by: Caller, act: Act) -> list[str]:
+    """The teams, by their names in addresses."""
+    return sorted(teams(by, act).values_list("slug", flat=True))
+
+
+def require_anywhere(by: Caller, act: Act) -> None:
+    """Raises Forbidden where the caller may do it in no team."""
+    if not may_anywhere(by, act):
+        raise Forbidden(f"This needs the role {TABLE[act][0]} in a team; ask one of its owners.")

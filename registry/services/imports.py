@@ -13,8 +13,8 @@ from django.db import transaction
 from registry.access import SYSTEM, Act, Caller, require
 from registry.choices import SERVABLE_BASE_STATES, VERSION_TRANSITIONS, JobKind, VersionStatus
 from registry.errors import Conflict, Invalid
-from registry.models import Adapter, AdapterVersion, BaseVersion, Job, Upload
-from registry.services import artifacts, audit, jobs
+from registry.models import Adapter, AdapterVersion, BaseVersion, Job, Team, Upload
+from registry.services import adapters, artifacts, audit, jobs
 from registry.services.artifacts import Stored
 from registry.services.numbers import allot
 from registry.services.uploads import content
@@ -36,10 +36,30 @@ def create(
     """
     require(by, Act.TRAIN, adapter.team)
     _check_base(adapter, base_version)
+    return _queued(by, adapter, base_version, _stored(files))
+
+
+def create_new(
+    *, by: Caller, team: Team, name: str, vertical: str, base_version: BaseVersion, files: Mapping[str, Path]
+) -> AdapterVersion:
+    """The same for an adapter that isn't there: it comes with its first version, or not at all."""
+    require(by, Act.TRAIN, team)
+    wanted = Adapter(team=team, name=name, vertical=vertical, base_model=base_version.base_model)
+    _check_base(wanted, base_version)
+    if Adapter.objects.filter(team=team, name=name).exists():
+        text = f"There is an adapter {wanted.address} already; import a version on its page."
+        raise Conflict(text, param="name", code="exists")
+    stored = _stored(files)
+    with transaction.atomic():
+        made = adapters.create(by=by, team=team, name=name, vertical=vertical, base_model=base_version.base_model)
+        return _queued(by, made, base_version, stored)
+
+
+def _stored(files: Mapping[str, Path]) -> dict[str, Stored]:
     if not _zipped(files):
-        return _queued(by, adapter, base_version, artifacts.upload_all(chosen_files(files)))
+        return artifacts.upload_all(chosen_files(files))
     with TemporaryDirectory(prefix="unpacked-") as folder:
-        return _queued(by, adapter, base_version, artifacts.upload_all(_unpacked(files, Path(folder))))
+        return artifacts.upload_all(_unpacked(files, Path(folder)))
 
 
 def create_uploaded(*, by: Caller, adapter: Adapter, base_version: BaseVersion, upload: Upload) -> AdapterVersion:

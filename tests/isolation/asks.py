@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.files.base import ContentFile
+
 Body = Mapping[str, Any]
 
 
@@ -33,6 +35,14 @@ class Ask:
 Asks = Mapping[str, Ask]
 GET: Asks = {"get": Ask()}
 EMPTY: Body = {}
+
+
+class Sent(ContentFile):
+    """A file of a form, which is sent again and again."""
+
+    def read(self, *size: int) -> bytes:
+        self.seek(0)
+        return bytes(super().read(*size))
 
 
 def get(*queries: Body, **query: Any) -> Asks:

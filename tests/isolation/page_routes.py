@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.isolation.asks import GET, Ask, Asks, get, post
+from tests.isolation.asks import GET, Ask, Asks, Sent, get, post
+from tests.make import adapter_files
 
 ADAPTER = "/adapters/{team}/{name}"
 CLIENT = "/clients/{team}/{name}"
@@ -21,12 +22,20 @@ TRUSTED = {"issuer": "https://ci.example.org", "audience": "a", "subject": "s", 
 
 ASKED = {"version": f"{THEIRS}@1", "prompt": "hello", "max_tokens": "4", "temperature": "0"}
 
+ROWS = {"file": Sent(b'{"text": "a"}\n', "rows.jsonl")}
+FOLDER = [Sent(content, name) for name, content in adapter_files(seed=1).items()]
+IMPORTED = {"base_version": "llama@1", "files": FOLDER}
+NEW = {"name": "newcomer", "vertical": "legal", "team": TEAM}
+SHOWN = {"query": {"version": "1"}}
+
 PAGES: dict[str, Asks] = {
     "/": GET,
     "/overview/figures": GET,
     "/adapters": get({"team": TEAM}, {"q": "{their.name}"}, {"vertical": "{their.word}"}, {"stale": "1"}),
     ADAPTER: GET,
     f"{ADAPTER}/compare": get({"left": f"{THEIRS}@1", "right": "1"}, left="1", right="2", all="1"),
+    "/adapters/import": {**GET, **post({**NEW, **IMPORTED}, {**NEW, **IMPORTED})},
+    f"{ADAPTER}/import": {**GET, **post(IMPORTED)},
     f"{ADAPTER}/promote": post({"version": "2", "alias": "newest", "reason": "r"}),
     f"{ADAPTER}/{{number}}": GET,
     f"{ADAPTER}/{{number}}/clients": get({"from": "{their.minute}"}),
@@ -81,10 +90,17 @@ PAGES: dict[str, Asks] = {
     "/holds/place": post({"team": TEAM, "reason": "r"}, told=403),
     "/holds/{pk}/lift": post({"reason": "r"}, told=403),
     "/base-models": GET,
+    "/base-models/_new": {"get": Ask(told=403), **post({"name": "b"}, told=403)},
     "/base-models/{name}": GET,
+    "/base-models/{name}/versions": post({"source": "s3://bucket/prefix"}, told=403),
+    "/base-models/{name}/state": post({"version": "1", "act": "deprecate", "reason": "r"}, told=403),
     "/base-models/{name}/{number}/clients": GET,
     "/base-models/{name}/{number}/activate": post(told=403),
     "/datasets": get({"q": "{their.name}"}),
+    "/datasets/new": {**GET, **post(NEW, NEW)},
+    "/datasets/{team}/{name}/versions": post(ROWS),
+    "/datasets/{team}/{name}/archive": post({"reason": "r"}, **SHOWN),
+    "/datasets/{team}/{name}/withdraw": post({"reason": "r", "confirm": "{their.name}"}, **SHOWN),
     "/datasets/{team}/{name}": get({"version": "2", "against": "1"}),
     "/datasets/{team}/{name}/{number}/clients": GET,
     "/campaigns": GET,

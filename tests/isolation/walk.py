@@ -35,6 +35,7 @@ PASSING = (
     (re.compile(r'(totp-secret">|base64,)[\w+/=]+'), "TOTP"),
     (re.compile(r"(\d+|an?)\s(seconds?|minutes?) ago|\bnow\b"), "AGO"),
     (re.compile(r"signature=[\w:-]+"), "SIGNED"),
+    (re.compile(r'name="once" value="\w+'), "ONCE"),
     (re.compile(r'"request_id": ?"[^"]*"'), "REQUEST"),
 )
 OWN_TO_EACH = ("X-Request-Id", "Set-Cookie", "Date", "Expires", "Last-Modified", "ETag", "Content-Length")
