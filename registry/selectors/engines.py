@@ -19,7 +19,7 @@ def living() -> QuerySet[ServingInstance]:
 
 
 def answers(engine: ServingInstance) -> bool:
-    """Whether it has loaded its base: ours says so, and ticks from its start on; a foreign one is started before."""
+    """Whether it has loaded its base: ours says so, and ticks before; a foreign one is started before us."""
     return engine.engine != OWN_ENGINE or engine.base_loads > 0
 
 
