@@ -11,10 +11,11 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, path, reverse
 
-from registry.access import Act, Caller, teams
+from registry.access import Act, Caller, administers, teams
 from registry.dashboard import navigation
 from registry.dashboard.callers import caller, page
 from registry.selectors import palette as selectors
+from registry.selectors import rights
 
 if TYPE_CHECKING:
     from registry.models import Job
@@ -38,21 +39,25 @@ class Hit:
 
 Group = tuple[str, list[Hit]]
 
-# What people come for that is no room: its words, icon, route, and what narrows it. A route that isn't there is
-# left out.
-COMMANDS = (
-    ("Train a new version: new job", "circle-plus", "job-new", ""),
-    ("Stale adapters", "triangle-alert", "adapters", "?stale=1"),
-    ("Why things are stale: the lineage", "git-branch", "lineage", "?only_stale=1"),
-    ("Running jobs", "loader", "jobs", "?state=running"),
-    ("Failed jobs", "circle-x", "jobs", "?state=failed"),
-    ("Who had what on a date", "history", "audit", "#then"),
-    ("Bulk moves of clients", "users", "bulk-moves", ""),
-    ("Your account and sessions", "circle-user", "account", ""),
-    ("Change your password", "key-round", "account_change_password", ""),
-    ("Second factor", "shield-check", "mfa_index", ""),
-    ("API reference", "book-open", "docs", ""),
-    ("Sign out", "log-out", "account_logout", ""),
+# What people come for that is no room: its words, icon, route, what narrows it, and what it takes somewhere. A
+# route that isn't there is left out.
+COMMANDS: tuple[tuple[str, str, str, str, Act], ...] = (
+    ("New job: train a version", "circle-plus", "job-new", "", Act.TRAIN),
+    ("Import an adapter", "upload", "adapter-import", "", Act.TRAIN),
+    ("Upload a dataset", "upload", "dataset-new", "", Act.TRAIN),
+    ("New client", "user-plus", "client-new", "", Act.ASSIGN),
+    ("New base model", "box", "base-model-new", "", Act.INSTALL),
+    ("Stale adapters", "triangle-alert", "adapters", "?stale=1", Act.READ),
+    ("Why things are stale: the lineage", "git-branch", "lineage", "?only_stale=1", Act.READ),
+    ("Running jobs", "loader", "jobs", "?state=running", Act.READ),
+    ("Failed jobs", "circle-x", "jobs", "?state=failed", Act.READ),
+    ("Who had what on a date", "history", "audit", "#then", Act.READ),
+    ("Bulk moves of clients", "users", "bulk-moves", "", Act.READ),
+    ("Your account and sessions", "circle-user", "account", "", Act.READ),
+    ("Change your password", "key-round", "account_change_password", "", Act.READ),
+    ("Second factor", "shield-check", "mfa_index", "", Act.READ),
+    ("API reference", "book-open", "docs", "", Act.READ),
+    ("Sign out", "log-out", "account_logout", "", Act.READ),
 )
 OF_TEAM = (("Members", "users", "settings-members"), ("Health", "heart-pulse", "settings-health"))
 OF_OWNER = (
@@ -108,7 +113,7 @@ def _found(by: Caller, q: str) -> list[Group]:
     return [
         *([rooms] if meant else []), ("Adapters", adapters), ("Versions", _versions(by, q)), ("Clients", clients),
         ("Jobs", jobs), ("Datasets", datasets), ("Base models", bases), *([] if meant else [rooms]),
-        ("Commands", _among([*_acts(), *_settings(by)], q)),
+        ("Commands", _among([*_acts(by), *_settings(by)], q)),
     ]  # fmt: skip
 
 
@@ -145,12 +150,15 @@ def _rooms(by: Caller) -> Iterable[Hit]:
             yield Hit(place.label, place.icon, url=reverse(place.route))
 
 
-def _acts() -> Iterable[Hit]:
-    for label, icon, route, narrowed in COMMANDS:
+def _acts(by: Caller) -> Iterable[Hit]:
+    allowed = {Act.READ} | {act for act in (Act.TRAIN, Act.ASSIGN) if rights.may_anywhere(by, act)}
+    for label, icon, route, narrowed, takes in COMMANDS:
         try:
-            yield Hit(label, icon, url=f"{reverse(route)}{narrowed}")
+            url = reverse(route)
         except NoReverseMatch:
             continue
+        if takes in allowed or (takes == Act.INSTALL and administers(by)):
+            yield Hit(label, icon, url=f"{url}{narrowed}")
 
 
 def _settings(by: Caller) -> Iterable[Hit]:

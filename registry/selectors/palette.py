@@ -15,7 +15,17 @@ from django.db.models import Case, CharField, IntegerField, Q, QuerySet, Value, 
 from django.db.models.functions import Concat
 
 from registry.access import Act, Caller, require_scope, visible
-from registry.models import Adapter, AdapterVersion, BaseModel, BaseVersion, Client, Dataset, DatasetVersion, Job
+from registry.models import (
+    Adapter,
+    AdapterVersion,
+    Alias,
+    BaseModel,
+    BaseVersion,
+    Client,
+    Dataset,
+    DatasetVersion,
+    Job,
+)
 from registry.selectors import audit, jobs
 from registry.selectors.addresses import LARGEST
 
@@ -63,8 +73,8 @@ def adapter_versions(by: Caller, q: str) -> list[AdapterVersion]:
         return []
     rows = AdapterVersion.objects.select_related("adapter__team").defer("target_modules", "probe")
     if ref and not ref.isdecimal():
-        own = {"aliases__name__startswith": ref, "aliases__deleted_at__isnull": True}
-        return _versions(visible(by, rows, team="adapter__team").filter(**own).distinct(), named, "", "adapter")
+        pointing = Alias.objects.filter(name__startswith=ref, deleted_at__isnull=True)
+        rows, ref = rows.filter(pk__in=pointing.values("version")), ""
     return _versions(visible(by, rows, team="adapter__team"), named, ref, "adapter")
 
 

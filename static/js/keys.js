@@ -13,6 +13,7 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-keys]")) document.querySelector("#keys").showModal();
-  // A click on the dialog itself is one beside what it holds.
-  if (event.target.matches("dialog") || event.target.closest("[data-close]")) event.target.closest("dialog").close();
+  // A click on the dialog itself is one beside what it holds, these two being full to their edges.
+  if (event.target.matches("#keys, #palette")) event.target.close();
+  event.target.closest("dialog [data-close]")?.closest("dialog").close();
 });

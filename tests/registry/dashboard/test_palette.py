@@ -9,9 +9,9 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import resolve
 
-from registry.access import SYSTEM
+from registry.access import SYSTEM, Act
+from registry.dashboard import palette
 from registry.models import Job
 from registry.services import aliases, clients, jobs
 from tests.make import make_base_version, make_dataset_version, make_version
@@ -111,9 +111,19 @@ def test_commands_lead_to_routes_that_are_there(stock: World, pages: Pages) -> N
     assert found(pages, "audit")["Go to"] == ["Audit log"]
     assert "Failed jobs" in found(pages, "failed jobs")["Commands"]
     assert next(iter(found(pages, "jobs"))) == "Go to"
-    for q in ("a", "e", "o", "of health"):
-        for hits in dict(pages("alice").get("/search", {"q": q}).context["groups"]).values():
-            assert all(resolve(hit.url.partition("?")[0].partition("#")[0]) for hit in hits if hit.url)
+    for label, *_ in palette.COMMANDS:
+        for title, hits in pages("admin").get("/search", {"q": label}).context["groups"]:
+            assert title == "Commands"
+            assert pages("admin").get(hits[0].url.partition("#")[0], follow=True).status_code == 200, label
+
+
+def test_a_command_is_for_those_who_may_and_for_routes_that_are_there(
+    stock: World, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acts = [("New thing", "box", route, "", Act.TRAIN) for route in ("jobs", "no-such-route")]
+    monkeypatch.setattr(palette, "COMMANDS", acts)
+    assert found(pages, "new thing", "erin") == {"Commands": ["New thing"]}
+    assert found(pages, "new thing", "bob") == {}
 
 
 def test_only_an_owner_is_led_to_tokens(stock: World, pages: Pages) -> None:
