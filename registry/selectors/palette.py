@@ -135,9 +135,10 @@ class Touched:
 
 def recent(by: Caller) -> list[Touched]:
     """What the caller acted on last, then what others did: read from the newest events that it may read."""
-    rows = audit.listing(by, {}).order_by("-at", "-pk").values_list("object", "at", "actor", "action")[:NEWEST]
+    rows = audit.listing(by, {}).values_list("at", "pk", "object", "actor", "action")
     touched: dict[str, Touched] = {}
-    for obj, at, actor, action in rows:
+    # By one column: those of one moment are told apart here, where it costs nothing.
+    for at, _, obj, actor, action in sorted(rows.order_by("-at")[:NEWEST], reverse=True):
         thing = _whole(obj)
         if thing.partition(":")[0] in KINDS:
             before = touched.get(thing)
