@@ -50,6 +50,8 @@ PAGES = {
     "base": "/base-models/{}",
     "job": "/jobs/{}",
     "campaign": "/campaigns/{}",
+    "bulk_move": "/bulk-moves/{}",
+    "team": "/settings/{}",
 }
 
 

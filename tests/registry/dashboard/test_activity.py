@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from registry.access import SYSTEM
 from registry.models import Adapter, Alias, AuditEvent, Job
 from registry.services import aliases, assignments, audit, base_models, campaigns, clients, jobs
+from registry.templatetags import words
 from tests.make import make_adapter, make_base_version, make_dataset_version, make_version
 from tests.world import World
 
@@ -124,3 +125,19 @@ def test_it_comes_in_pages_and_asks_as_much_for_many_as_for_one(world: World, pa
     events = AuditEvent.objects.filter(object="adapter:health/triage")
     assert answer.context["page"].paginator.count == events.count() > 60
     assert "Next" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("thing", "page"),
+    [
+        ("alias:health/triage@production", "/adapters/health/triage"),
+        ("adapter:health/triage@2", "/adapters/health/triage/2"),
+        ("slot:health/ward/default", "/clients/health/ward"),
+        ("dataset:health/notes@2", "/datasets/health/notes?version=2"),
+        ("bulk_move:7", "/bulk-moves/7"),
+        ("team:health", "/settings/health"),
+        ("webhook:7", ""),
+    ],
+)
+def test_an_object_of_the_record_has_its_page(thing: str, page: str) -> None:
+    assert words.address_of(thing) == page
