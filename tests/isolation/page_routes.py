@@ -28,6 +28,13 @@ IMPORTED = {"base_version": "llama@1", "files": FOLDER}
 NEW = {"name": "newcomer", "vertical": "legal", "team": TEAM}
 SHOWN = {"query": {"version": "1"}}
 
+TRAINED = {"adapter": THEIRS, "dataset": f"{THEIRS}@1", "rank": "2", "steps": "3"}
+OWN = {"adapter": MINE, "dataset": f"{MINE}@1"}
+TRAINS = (
+    {**OWN, "adapter": THEIRS}, {**OWN, "dataset": f"{THEIRS}@1"}, {**OWN, "adapter": "{their.team.slug}/new"},
+    {**OWN, "warm_start": f"{THEIRS}@1"}, {**OWN, "evaluation_dataset": f"{THEIRS}@1"},
+)  # fmt: skip
+
 PAGES: dict[str, Asks] = {
     "/": GET,
     "/overview/figures": GET,
@@ -62,6 +69,8 @@ PAGES: dict[str, Asks] = {
     "/views/{pk}/default": post({"default": "1"}),
     "/views/{pk}/delete": post(),
     "/jobs": get({"kind": "train"}, {"team": TEAM}, {"adapter": THEIRS}),
+    "/jobs/new": {**get(*TRAINS, {"from": "{their.ids[jobs]}"}), **post(TRAINED, *TRAINS)},
+    "/jobs/new/estimate": post(TRAINED, *TRAINS),
     "/jobs/{pk}": GET,
     "/jobs/{pk}/card": GET,
     "/jobs/{pk}/live": GET,
