@@ -172,3 +172,16 @@ def test_what_was_imported_has_no_recipe(world: World, pages: Pages, store: obje
 def test_a_viewer_retrains_nothing(pages: Pages, stale: AdapterVersion) -> None:
     pages("bob").post(f"{PAGE}/retrain")
     assert Job.objects.count() == 1
+
+
+def test_the_table_of_the_lineage_leads_to_the_reason(pages: Pages, stale: AdapterVersion) -> None:
+    page = pages("bob").get("/lineage").content.decode()
+    for url in (PAGE, "/clients/health/triage-clinic"):
+        assert f'<a class="why" href="{url}#why"' in page
+
+
+def test_what_is_fresh_is_trained_again_from_its_page(world: World, pages: Pages, store: object) -> None:
+    _stale(world)  # not yet: no newer base
+    for path in (PAGE, PAGE[:-2]):
+        assert f'action="{PAGE}/retrain"' in pages("erin").get(path).content.decode()
+        assert f'action="{PAGE}/retrain"' not in pages("bob").get(path).content.decode()
