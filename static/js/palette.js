@@ -57,9 +57,13 @@
     } else if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();
       if (behind) wanted = true;
-      else if (event.ctrlKey || event.metaKey) window.open(chosen()?.href, "_blank", "noopener");
+      else if (chosen() && (event.ctrlKey || event.metaKey)) window.open(chosen().href, "_blank", "noopener");
       else chosen()?.click();
     }
+  });
+  // Who comes back to this page, or stays on it, finds the palette closed.
+  results.addEventListener("click", (event) => {
+    if (event.target.closest("[role=option]") && !event.ctrlKey && !event.metaKey) palette.close();
   });
   results.addEventListener("mousemove", (event) => {
     const under = event.target.closest("[role=option]");

@@ -58,6 +58,24 @@ def test_enter_before_the_answer_goes_to_what_was_typed(page: Any, site: Site) -
     page.wait_for_url(f"{site.url}/adapters/atelier/kyc-summaries")
 
 
+def test_a_letter_taken_back_leaves_what_was_shown(page: Any, site: Site) -> None:
+    page.goto("/clients")
+    opened(page)
+    page.keyboard.press("x")
+    page.keyboard.press("Backspace")
+    expect(options(page).first).to_have_attribute("aria-selected", "true")
+    expect(options(page, "Overview")).to_be_visible()
+
+
+def test_it_closes_where_it_leads_to_the_page_itself(page: Any, site: Site) -> None:
+    page.goto("/audit")
+    opened(page).fill("who had what")
+    expect(options(page, "Who had what on a date")).to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{site.url}/audit#then")
+    expect(page.locator("#palette")).not_to_be_visible()
+
+
 def test_what_is_not_there_is_said_aloud(page: Any, site: Site) -> None:
     page.goto("/clients")
     box = opened(page)
