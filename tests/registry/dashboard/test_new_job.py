@@ -285,3 +285,24 @@ def test_it_asks_for_every_field_of_a_recipe() -> None:
 
 
 QUERIES = 28
+
+
+LINKS = (
+    ("/jobs", 'href="/jobs/new"'),
+    ("/adapters", 'href="/jobs/new"'),
+    ("/adapters/health/triage", 'href="/jobs/new?adapter=health/triage"'),
+)
+
+
+@pytest.mark.parametrize(("path", "link"), LINKS)
+def test_pages_lead_to_it(pages: Pages, path: str, link: str) -> None:
+    assert link in pages("alice").get(path).content.decode()
+
+
+@pytest.mark.parametrize("state", ["queued", "succeeded", "failed"])
+def test_every_training_can_be_begun_like(pages: Pages, state: str) -> None:
+    pages("alice").post(NEW, ASKED)
+    Job.objects.update(state=state)
+    pk = Job.objects.get().pk
+    assert f'href="/jobs/new?from={pk}"' in pages("alice").get(f"/jobs/{pk}").content.decode()
+    assert "/jobs/new" not in pages("bob").get(f"/jobs/{pk}").content.decode()
