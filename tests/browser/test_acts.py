@@ -82,3 +82,39 @@ def test_both_work_without_scripts(browser: Any, site: Site, signed_in: Any) -> 
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("is as it was before")).to_be_visible()
     context.close()
+
+
+def test_a_version_is_quarantined_and_brought_back(page: Any) -> None:
+    page.goto("/adapters/atelier/defect-reports/1")
+    acts = page.get_by_role("region", name="What is done with it")
+    acts.get_by_text("Withdraw it for good").click()
+    acts.get_by_text("Edit its labels").click()
+    looks_finished(page)
+    acts.locator("#act-reason").fill("it leaks names")
+    acts.get_by_role("button", name="Quarantine").click()
+    expect(page.get_by_text("is quarantined: it is served to nobody.")).to_be_visible()
+    looks_finished(page)
+    page.get_by_role("button", name="Undo").click()
+    expect(acts.get_by_role("button", name="Archive")).to_be_enabled()
+
+
+def test_the_pull_command_is_copied(page: Any) -> None:
+    page.goto("/adapters/atelier/defect-reports/2")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy pull command").click()
+    expect(page.get_by_role("button", name="copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "plethora adapter pull atelier/defect-reports@2"
+
+
+def test_an_alias_is_rolled_back(page: Any) -> None:
+    page.goto("/adapters/atelier/discharge-notes")
+    for version in ("1", "2"):
+        page.get_by_role("textbox", name="Alias").fill("fallback")
+        page.get_by_label("to version").select_option(version)
+        page.locator("#reason").fill("to look at")
+        page.get_by_role("button", name="Promote").click()
+        expect(page.get_by_text(f"fallback points to version {version}.")).to_be_visible()
+    page.get_by_label("Why fallback goes back").fill("it rambles")
+    page.get_by_role("button", name="From v2 to v1").click()
+    expect(page.get_by_text("fallback goes back to version 1.")).to_be_visible()
+    looks_finished(page)
