@@ -146,11 +146,13 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
 def _acts(request: HttpRequest, dataset: Any, chosen: Any) -> dict[str, Any]:
     """What the caller may do here, and the check of the version that is shown, live while it runs."""
     by, where = caller(request), {"team": dataset.team.slug, "name": dataset.name}
+    may_add = rights.may(by, Act.TRAIN, dataset.team)
     ending = chosen is not None and rights.may(by, Act.PUBLISH, dataset.team)
     states = (DatasetStatus.READY, DatasetStatus.ARCHIVED)
     checked = chosen is not None and chosen.status == DatasetStatus.VALIDATING and chosen.job_id
     return {
-        "upload": forms.of(request, RowsForm, **where) if rights.may(by, Act.TRAIN, dataset.team) else None,
+        "upload": forms.of(request, RowsForm, **where) if may_add else None,
+        "uploaders": [] if may_add else rights.who_may(by, Act.TRAIN, dataset.team),
         "archive": forms.of(request, ArchiveForm, **where) if ending and chosen.status in states[:1] else None,
         "withdraw": forms.of(request, WithdrawForm, **where) if ending and chosen.status in states else None,
         **jobs.live(job_selectors.one(by, chosen.job_id) if checked else None),

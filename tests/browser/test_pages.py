@@ -23,7 +23,8 @@ PAGES = (
     "/playground", "/playground?version={adapter}@2&version={adapter}@3&base=llama-3-8b@1",
     "/adapters/atelier/contract-clauses", "/account", "/accounts/2fa/", "/accounts/password/change/",
     "/accounts/reauthenticate/", "/accounts/logout/",
-    "/base-models", "/base-models/llama-3-8b", "/datasets", "/datasets/atelier/retail-notes",
+    "/base-models", "/base-models/llama-3-8b", "/base-models/_new", "/datasets/new", "/adapters/import",
+    "/adapters/{adapter}/import", "/datasets", "/datasets/atelier/retail-notes",
     "/datasets/atelier/odd-rows", "/datasets/atelier/broken-rows",
     "/datasets/atelier/two-versions?version=2&against=1", "/campaigns", "/campaigns/{campaign}",
     "/settings/atelier", "/settings/atelier/tokens", "/settings/atelier/webhooks",
@@ -58,7 +59,7 @@ def test_it_promotes_through_the_page(page: Any, site: Site) -> None:
 
 def test_it_says_why_an_activation_is_refused(page: Any, site: Site) -> None:
     page.goto("/base-models/llama-3-8b")
-    page.get_by_label("Reason").fill("try")
+    page.get_by_role("region", name=re.compile("^Impact")).get_by_label("Reason").fill("try")
     site.tell(
         "from registry.models import BaseVersion as B; B.objects.filter(status='draft').update(status='retired')"
     )
