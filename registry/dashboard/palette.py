@@ -45,7 +45,6 @@ COMMANDS: tuple[tuple[str, str, str, str, Act], ...] = (
     ("New job: train a version", "circle-plus", "job-new", "", Act.TRAIN),
     ("Import an adapter", "upload", "adapter-import", "", Act.TRAIN),
     ("Upload a dataset", "upload", "dataset-new", "", Act.TRAIN),
-    ("New client", "user-plus", "client-new", "", Act.ASSIGN),
     ("New base model", "box", "base-model-new", "", Act.INSTALL),
     ("Stale adapters", "triangle-alert", "adapters", "?stale=1", Act.READ),
     ("Why things are stale: the lineage", "git-branch", "lineage", "?only_stale=1", Act.READ),
@@ -151,7 +150,7 @@ def _rooms(by: Caller) -> Iterable[Hit]:
 
 
 def _acts(by: Caller) -> Iterable[Hit]:
-    allowed = {Act.READ} | {act for act in (Act.TRAIN, Act.ASSIGN) if rights.may_anywhere(by, act)}
+    allowed = {Act.READ, *([Act.TRAIN] if rights.may_anywhere(by, Act.TRAIN) else ())}
     for label, icon, route, narrowed, takes in COMMANDS:
         try:
             url = reverse(route)
