@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 PAGES = (
     "/", "/adapters", "/adapters?stale=1", "/adapters?q=nothing-like-it", "/adapters/{adapter}",
     "/adapters/{adapter}/3", "/adapters/{adapter}/compare?left=2&right=3&all=1",
-    "/jobs", "/jobs/{running}", "/jobs/{failed}", "/jobs/{queued}",
+    "/jobs", "/jobs/new", "/jobs/new?from={judged}", "/jobs/{running}", "/jobs/{failed}", "/jobs/{queued}",
     "/jobs/{checking}", "/jobs/{evaluating}", "/jobs/{judged}", "/lineage", "/lineage?only_stale=1",
     "/lineage?node=adapter:{adapter}@2&depth=2", "/clients", "/clients/atelier/marlow-stores?at=2100-01-01",
     "/playground", "/playground?version={adapter}@2&version={adapter}@3&base=llama-3-8b@1",
