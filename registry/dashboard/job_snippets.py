@@ -20,6 +20,7 @@ FLAGS = {
 LABELS = (("cli", "CLI"), ("curl", "API"), ("yaml", "YAML"))
 OF_FLAGS = {"adapter", "dataset", "recipe", "promote_to"}
 WIDTH = 76
+BROKEN = " \\\n  "  # a command goes on on the next line
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,11 @@ def _command(asked: Mapping[str, Any], adapter: Mapping[str, str] | None) -> str
         lines.append(shlex.join(["plethora", "adapter", "create", asked["adapter"], *of]))
     recipe = asked.get("recipe", {})
     if set(asked) <= OF_FLAGS and set(recipe) <= set(FLAGS):
-        words = ["plethora", "job", "submit", asked["adapter"], "--dataset", asked["dataset"]]
-        words += [word for name, value in recipe.items() for word in (FLAGS[name], str(value))]
-        words += ["--promote-to", asked["promote_to"]] if "promote_to" in asked else []
-        return "\n".join([*lines, shlex.join(words)])
+        flags = [("--dataset", asked["dataset"])]
+        flags += [(FLAGS[name], str(value)) for name, value in recipe.items()]
+        flags += [("--promote-to", asked["promote_to"])] if "promote_to" in asked else []
+        first = shlex.join(["plethora", "job", "submit", asked["adapter"]])
+        return "\n".join([*lines, BROKEN.join([first, *map(shlex.join, flags)])])
     return "\n".join([*lines, "plethora job submit -f /dev/stdin <<'YAML'", f"{_yaml(asked)}YAML"])
 
 
@@ -95,7 +97,7 @@ def _curls(asked: Mapping[str, Any], adapter: Mapping[str, str] | None, api: str
 def _curl(url: str, sent: Mapping[str, Any]) -> str:
     said = shlex.quote(json.dumps(sent, ensure_ascii=False))
     headers = '-H "Authorization: Bearer $PLETHORA_TOKEN" -H "Content-Type: application/json"'
-    return f"curl {shlex.quote(url)} \\\n  {headers} \\\n  -d {said}"
+    return BROKEN.join([f"curl {shlex.quote(url)}", headers, f"-d {said}"])
 
 
 def _yaml(asked: Mapping[str, Any]) -> str:
