@@ -177,6 +177,7 @@ class Listing(TextChoices):
     """The lists of the dashboard, by the name of their page."""
 
     ADAPTERS = "adapters"
+    VERSIONS = "versions"
     JOBS = "jobs"
     CLIENTS = "clients"
     DATASETS = "datasets"

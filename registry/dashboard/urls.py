@@ -34,6 +34,7 @@ from registry.dashboard import (
     tokens,
     undoing,
     users,
+    version_lists,
     versions,
     waivers,
     webhooks,
@@ -44,6 +45,7 @@ urlpatterns = [
     for noun in (
         overview,
         adapter_lists,
+        version_lists,
         adapters,
         imports,
         aliases,
@@ -72,9 +74,9 @@ urlpatterns = [
         users,
         storage,
         audit,
-        saved_views,
         activity,
         undoing,
+        saved_views,
         palette,
     )
     for url in noun.urlpatterns

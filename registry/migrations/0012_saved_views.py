@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("adapters", "Adapters"),
+                            ("versions", "Versions"),
                             ("jobs", "Jobs"),
                             ("clients", "Clients"),
                             ("datasets", "Datasets"),

@@ -65,6 +65,7 @@ PAGES: dict[str, Asks] = {
     "/bulk/adapters/retrain": post(CHOSEN, CHOSEN, {**CHOSEN, "adapters": [MINE, THEIRS]}, SOUGHT),
     "/bulk/adapters/preview": post(CHOSEN, CHOSEN, {**CHOSEN, "adapters": [MINE, THEIRS]}, SOUGHT),
     "/bulk/adapters/archive": post(CHOSEN, CHOSEN, {**CHOSEN, "adapters": [MINE, THEIRS]}, SOUGHT),
+    "/versions": get({"team": TEAM}, {"q": "{their.name}"}, {"label": "tier:{their.word}"}),
     "/views/save": post(VIEW, VIEW),
     "/views/{pk}/default": post({"default": "1"}),
     "/views/{pk}/delete": post(),

@@ -83,6 +83,18 @@ def test_the_page_and_its_table_are_of_one_filter(
     assert shown == names == [row["name"] for row in table(pages, page)]
 
 
+@pytest.mark.parametrize(("path", "numbers"), [("/versions?stale=1", ["1"]), ("/versions?status=rejected", [])])
+def test_versions_of_all_adapters_are_one_list(
+    pages: Pages, made: AdapterVersion, path: str, numbers: list[str]
+) -> None:
+    make_version(made.adapter.team, "coding", base=make_base_version("other"))
+    page = said(pages, path)
+    assert [row["number"] for row in table(pages, page)] == numbers
+    assert page.count("triage v1") == len(numbers)
+    assert "coding v" not in page
+    assert "triage v1" not in said(pages, "/versions", "charlie")
+
+
 def test_a_chip_takes_its_filter_away_and_leaves_the_others(pages: Pages, made: AdapterVersion) -> None:
     page = said(pages, "/adapters?q=tri&stale=1&page=1")
     chips = re.findall(r'<a class="chip" aria-current="true" href="([^"]+)">', page)
