@@ -26,6 +26,7 @@ from registry.services import reads, version_states
 from registry.services.received import received
 
 PREVIEWED = 10
+USERS = 8
 
 
 FILTERS = lists.Filters(
@@ -135,6 +136,8 @@ def detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
         "undone": undone,
         "against": against,
         "difference": difference,
+        "users": selectors.used_by(by, chosen)[:USERS] if chosen else [],
+        "used": selectors.used_by(by, chosen).count() if chosen else 0,
         "report": report,
         "bars": charts.bars(
             [(entry["up_to_characters"], entry["rows"]) for entry in report.get("length_histogram", [])]

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from registry.access import Act, Caller, fetch, visible
 from registry.choices import DatasetStatus
 from registry.errors import Conflict, NotFound
-from registry.models import Dataset, DatasetVersion
+from registry.models import AdapterVersion, Dataset, DatasetVersion
 from registry.selectors import addresses, stored
 
 ORDERS = ("name", "-name", "created_at", "-created_at", "vertical", "-vertical")
@@ -82,3 +82,9 @@ def rows_of(version_: DatasetVersion) -> str:
     if version_.manifest is None or version_.status == DatasetStatus.WITHDRAWN:
         raise Conflict(f"{version_.address} is {version_.status} and has no rows to show.", code="no_rows")
     return version_.manifest.entries.get(path="rows.jsonl").artifact_id
+
+
+def used_by(by: Caller, version_: DatasetVersion) -> QuerySet[AdapterVersion]:
+    """What was trained on it, newest first."""
+    rows = visible(by, AdapterVersion.objects.filter(dataset_version=version_), team="adapter__team")
+    return rows.select_related("adapter__team").order_by("-pk")

@@ -168,3 +168,12 @@ def test_a_version_that_is_not_there_is_not_ended(world: World, pages: Pages, nu
     version(world, "a")
     answer = pages("alice").post(f"{PAGE}/archive?version={number}", {"reason": "r"})
     assert answer.status_code in (404, 422)
+
+
+def test_it_says_which_versions_were_trained_on_it(world: World, pages: Pages) -> None:
+    version(world, "a")
+    for _ in range(9):
+        make_version(world.health, dataset_version=DatasetVersion.objects.get())
+    page = pages("bob").get(PAGE)
+    assert [row.number for row in page.context["users"]] == [9, 8, 7, 6, 5, 4, 3, 2]
+    assert "9 adapter versions" in page.content.decode()
