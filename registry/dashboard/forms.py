@@ -22,9 +22,9 @@ from registry.models.fields import validate_slug
 from registry.services import idempotency
 
 Act = Callable[..., tuple[str, str]]
+F = TypeVar("F", bound="Form")
 WAIT_SECONDS, LOOK_SECONDS = 5.0, 0.2  # for a first one that is still at work
 SEEN = 302  # of a stored answer: where the first one led
-HIDDEN = forms.HiddenInput
 
 
 class Form(forms.Form):
@@ -32,7 +32,7 @@ class Form(forms.Form):
 
     icon, submit = "check", "Save"
     rest: str | None = None  # the field of faults that name something within it, such as a file of an archive
-    once = forms.CharField(required=False, max_length=64, widget=HIDDEN, initial=lambda: uuid4().hex)
+    once = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput, initial=lambda: uuid4().hex)
 
     def __init__(self, *sent: Any, by: Caller, where: Mapping[str, Any], **options: Any) -> None:
         options.setdefault("auto_id", f"{type(self).__name__.lower()}-%s")
@@ -57,9 +57,6 @@ class Form(forms.Form):
             if name in self.errors:
                 self.fields[name].widget.attrs["autofocus"] = True
                 return
-
-
-F = TypeVar("F", bound=Form)
 
 
 class NameField(forms.CharField):
@@ -100,12 +97,12 @@ class FilesField(forms.FileField):
         return [super(FilesField, self).clean(one, initial) for one in given]
 
 
-def of(request: HttpRequest, kind: type[F], *, initial: Mapping[str, Any] | None = None, **where: Any) -> F:
+def of(request: HttpRequest, kind: type[F], **where: Any) -> F:
     """The form of a page: as it was refused, else empty."""
     refused = getattr(request, "refused", None)
     if isinstance(refused, kind):
         return refused
-    return kind(by=caller(request), where=where, initial=dict(initial or {}))
+    return kind(by=caller(request), where=where)
 
 
 def form(kind: type[Form], shown: View, *, may: Callable[..., Any], files: bool = False) -> Callable[[Act], View]:
