@@ -121,7 +121,7 @@ def form(kind: type[Form], shown: View, *, may: Callable[..., Any], files: bool 
             filled, status = kind(request.POST, request.FILES, by=caller(request), where=where), Invalid.status
             try:
                 if filled.is_valid():
-                    said, made = _once(request, lambda: view(request, filled.cleaned_data, **where))
+                    said, made = once(request, lambda: view(request, filled.cleaned_data, **where))
                     messages.success(request, said)
                     return HttpResponseRedirect(made)
             except RegistryError as error:
@@ -155,7 +155,7 @@ def _heard(may: Callable[..., Any]) -> View:
     return answer
 
 
-def _once(request: HttpRequest, act: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+def once(request: HttpRequest, act: Callable[[], tuple[str, str]]) -> tuple[str, str]:
     """Act, unless this very form was sent before: then what came of the first one."""
     key = request.POST.get("once", "").strip()[:64]
     if not key:

@@ -7,9 +7,6 @@ page.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,19 +15,17 @@ from uuid import uuid4
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
 from registry import recipes
 from registry.access import Act, Caller
 from registry.choices import JobKind
-from registry.dashboard import job_fields, job_forms, job_snippets
+from registry.dashboard import forms, job_fields, job_forms, job_snippets
 from registry.dashboard.callers import caller, page
 from registry.errors import Forbidden, NotFound, RegistryError
 from registry.selectors import addresses, jobs, rights, trainable
-from registry.services import submissions, training
-
-KEY = re.compile(r"[0-9a-f]{32}")
+from registry.services import training
 
 
 @dataclass
@@ -98,20 +93,17 @@ def _prefilled(by: Caller, request: HttpRequest) -> dict[str, str]:
 
 def _submitted(request: HttpRequest, by: Caller) -> HttpResponse:
     asked = job_forms.values(request.POST)
+
+    def queue() -> tuple[str, str]:
+        job = training.submit(by=by, request=job_forms.read(by, asked))
+        return f"Queued as job {job.pk}.", reverse("job", args=[job.pk])
+
     try:
-        job, first = submissions.submit(by=by, form=_form(request, asked), ask=lambda: job_forms.read(by, asked))
+        said, made = forms.once(request, queue)
     except RegistryError as error:
         return _whole(request, asked, _refused(error, patient=False))
-    if first:
-        messages.success(request, f"Queued as job {job.pk}.")
-    return redirect("job", pk=job.pk)
-
-
-def _form(request: HttpRequest, asked: Mapping[str, str]) -> submissions.Form:
-    """A form without a key of ours can't be told from another one like it."""
-    key = request.POST.get("once", "")
-    typed = json.dumps(asked, sort_keys=True).encode()
-    return submissions.Form(key if KEY.fullmatch(key) else uuid4().hex, hashlib.sha256(typed).hexdigest())
+    messages.success(request, said)
+    return redirect(made)
 
 
 def _answer(request: HttpRequest, asked: Mapping[str, str], *, patient: bool) -> Answer:

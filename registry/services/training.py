@@ -31,7 +31,7 @@ from registry.models import (
 )
 from registry.recipes.checks import Suite
 from registry.selectors import addresses
-from registry.services import aliases, gates, jobs, protection
+from registry.services import adapters, aliases, gates, jobs, protection
 
 UNJUDGED = "so nothing could be judged; add rows to it, or name an evaluation_dataset that has some."
 BYTES_PER_TOKEN = 3.0  # before a worker has counted: a text's bytes for each token, on the small side
@@ -109,15 +109,16 @@ def resolve(recipe: Mapping[str, Any], base: BaseVersion) -> tuple[recipes.Recip
 
 
 def submit(*, by: Caller, request: Request, retry_of: Job | None = None) -> Job:
-    """Queue a training job for what `plan` checked."""
+    """Queue a training job for what `plan` checked; an adapter that is only drafted is made with it."""
     checked = plan(by=by, request=request)
     with transaction.atomic():
+        adapter = request.adapter if request.adapter.pk else _made(by, request.adapter)
         job = jobs.create(
             by=by,
             kind=JobKind.TRAIN,
-            team=request.adapter.team,
+            team=adapter.team,
             payload={"targets": checked.targets},
-            obj=f"adapter:{request.adapter.address}",
+            obj=f"adapter:{adapter.address}",
             priority=request.priority,
             devices=request.devices,
             deadline=request.deadline,
@@ -125,7 +126,7 @@ def submit(*, by: Caller, request: Request, retry_of: Job | None = None) -> Job:
         )
         TrainingSpec.objects.create(
             job=job,
-            adapter=request.adapter,
+            adapter=adapter,
             base_version=checked.base,
             dataset_version=request.dataset,
             evaluation_dataset=request.evaluation_dataset,
@@ -136,6 +137,11 @@ def submit(*, by: Caller, request: Request, retry_of: Job | None = None) -> Job:
             promote_to=request.promote_to,
         )
         return job
+
+
+def _made(by: Caller, drafted: Adapter) -> Adapter:
+    team, base = drafted.team, drafted.base_model
+    return adapters.create(by=by, team=team, name=drafted.name, vertical=drafted.vertical, base_model=base)
 
 
 def again(*, by: Caller, job_id: int | str, retry: bool) -> Job:

@@ -96,7 +96,10 @@ def full(*args, **kwargs):
 
 @pytest.mark.parametrize(
     "where",
-    ["registry.api.files.TemporaryDirectory", "django.core.files.uploadedfile.tempfile.NamedTemporaryFile"],
+    [
+        "registry.services.received.TemporaryDirectory",
+        "django.core.files.uploadedfile.tempfile.NamedTemporaryFile",
+    ],
 )
 @pytest.mark.usefixtures("store")
 def test_a_full_disk_is_507(api, world, monkeypatch, settings, where):
