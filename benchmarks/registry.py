@@ -64,12 +64,12 @@ Table = dict[tuple[str, str, int], Measured]  # (row, arm, clients)
 
 def rows_of(plan: Plan, own: Arm, other: Arm | None) -> list[Row]:
     """The rows of the issue. A page far behind has an address of its own on every arm."""
-    n, limit = plan.size.adapters, plan.limit
+    n, limit, before = plan.size.adapters, plan.limit, ours.held(own)
     fixed = partial(_always, ours.listed(limit=limit))
     return [
         Row("get by alias", lambda at: _get(ours.adapter(at, n), "@production"), lambda at: peer.alias(at, n)),
         Row("get version", lambda at: _get(ours.adapter(at, n), "3"), lambda at: peer.version(at, n)),
-        Row("set alias", lambda at: ours.moved(at, n), lambda at: peer.moved(at, n)),
+        Row("set alias", lambda at: ours.moved(at, n, before), lambda at: peer.moved(at, n)),
         Row("create version", lambda at: ours.imported(at, n), lambda at: peer.created(at, n)),
         Row(
             "search by label, 20 hits",

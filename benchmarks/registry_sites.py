@@ -132,9 +132,14 @@ def imported(at: int, count: int) -> Ask:
     return Ask("POST", f"{adapter(at, count)}/versions", {"data": {"base_version": "2"}, "files": parts})
 
 
-def moved(at: int, count: int) -> Ask:
-    """`candidate` to another version than it has: every time around, each adapter's moves by one."""
-    body = {"version": 1 + at // count % 5, "reason": "benchmark"}
+def held(arm: Arm) -> int:
+    """The version that `candidate` is on where an earlier run has been: a move to it would be none."""
+    return int(arm.send(Ask("GET", f"{adapter(0, 1)}/aliases/candidate")).json()["version"])
+
+
+def moved(at: int, count: int, before: int) -> Ask:
+    """`candidate` from the version `before` to the next: every time around, each adapter's moves by one."""
+    body = {"version": 1 + (before + at // count) % 5, "reason": "benchmark"}
     return Ask("PUT", f"{adapter(at, count)}/aliases/candidate", {"json": body})
 
 

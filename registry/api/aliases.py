@@ -141,11 +141,13 @@ class OneAlias(View):
         adapter = addresses.adapter_of(self.by, Act.PUBLISH, team, name)
         named(alias, "alias")
         data = self.parse(AliasIn)
-        present = selectors.find(adapter, alias)
-        conditional = self.match(_words(adapter, alias), required=present is not None and present.protected)
-        version = addresses.version_of(adapter, data.pop("version"))
-        seen = present.version_id if present is not None and conditional else None
-        moved = services.move(by=self.by, adapter=adapter, name=alias, version=version, seen=seen, **data)
+
+        def expected(present: Alias | None) -> None:
+            words = _words(adapter, alias) if present is None else lambda: AliasOut(present).data
+            self.match(words, required=present is not None and present.protected)
+
+        version = addresses.numbered(adapter, data.pop("version"))
+        moved = services.move(by=self.by, adapter=adapter, name=alias, version=version, expected=expected, **data)
         if isinstance(moved, Promotion):
             return self.one({"promotion": PromotionOut(moved).data}, 202)
         return self.one(AliasOut(moved).data)

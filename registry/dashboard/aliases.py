@@ -92,11 +92,15 @@ def rollback(request: HttpRequest, team: str, name: str, alias: str) -> Said:
     reason = request.POST.get("reason", "").strip()[:2000]
     if not reason:
         raise Invalid("reason: say why it goes back; it stays in the alias's history.", param="reason")
-    if request.POST.get("seen") != str(row.version.number):
-        text = f"{alias} is on version {row.version.number} by now; look at it and decide anew."
-        raise PreconditionFailed(text, param="seen")
+
+    def expected(now: Alias | None) -> None:
+        if now is None or request.POST.get("seen") != str(now.version.number):
+            by_now = f"on version {now.version.number}" if now else "gone"
+            raise PreconditionFailed(f"{alias} is {by_now} by now; look at it and decide anew.", param="seen")
+
+    expected(row)
     before = befores.version(row)
-    services.move(by=by, adapter=row.adapter, name=alias, version=before, reason=reason, seen=row.version_id)
+    services.move(by=by, adapter=row.adapter, name=alias, version=before, reason=reason, expected=expected)
     words = f"{alias} goes back to version {before.number}."
     return undoable(by, f"alias:{row.adapter.address}@{alias}", words)
 

@@ -115,8 +115,20 @@ def version_of(row: Adapter, number: int | None = None, alias: str | None = None
         named = (
             f"@{number if number is not None else alias}" if number is not None or alias else " (no ready version)"
         )
-        raise NotFound(f"No such adapter version: {row.address}{named}.")
+        raise _no_version(row, named)
     return found
+
+
+def numbered(row: Adapter, number: int) -> AdapterVersion:
+    """No more than which row it is: for who reads it again, under its lock."""
+    found = sole(row.versions.only("adapter", "number").filter(number=number))
+    if found is None:
+        raise _no_version(row, f"@{number}")
+    return found
+
+
+def _no_version(row: Adapter, named: str) -> NotFound:
+    return NotFound(f"No such adapter version: {row.address}{named}.")
 
 
 def current_version(row: Adapter) -> AdapterVersion | None:
@@ -129,7 +141,7 @@ def current_version(row: Adapter) -> AdapterVersion | None:
 
 def _versions(row: Adapter) -> QuerySet[AdapterVersion]:
     """With their base, and `row` itself as their adapter, which is not read once more."""
-    return row.versions.select_related("base_version__base_model")
+    return row.versions.select_related("base_version__base_model").defer("probe", "base_version__module_table")
 
 
 @_naming

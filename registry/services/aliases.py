@@ -7,7 +7,7 @@ gets past what protects an alias (`protection.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from registry.access import Act, Caller, require, sole
 from registry.choices import SERVABLE_BASE_STATES, PromotionState, VersionStatus
-from registry.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from registry.errors import Conflict, Invalid, NotFound
 from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, BaseVersion, Promotion
 from registry.selectors import aliases as selectors
 from registry.selectors import engines, use
@@ -32,21 +32,23 @@ def move(
     version: AdapterVersion,
     reason: str,
     force: bool = False,
-    seen: int | None = None,
+    expected: Callable[[Alias | None], object] | None = None,
 ) -> Alias | Promotion:
     """Point `name` to `version`: 1 access, 2 state, 3 protection, 4 who hangs on it, 5 flip now or promise to.
 
-    `seen` is the id of the version from which the caller means to move it away.
+    `expected` raises where the alias, as it is under its lock, is not what the caller means to move.
     """
     require(by, Act.PUBLISH, adapter.team)
     check_name(name)
     with transaction.atomic():
-        alias = _living(adapter, name)
-        version = lock_servable([version], adapter)[version.pk]
+        alias = _lock(adapter.aliases.filter(name=name))
+        if expected is not None:
+            expected(alias)
+        held = lock_servable([version], adapter, beside=[alias.version_id] if alias else [])
+        version = held[version.pk]
         if alias is None:
             return _create(by, adapter, name, version, reason)
-        if seen is not None and alias.version_id != seen:
-            raise PreconditionFailed(f"{name} was moved since you read it; read it again.", param="If-Match")
+        alias.version = held[alias.version_id]
         protection.check_role(by, alias)
         if alias.version_id == version.pk:
             _withdraw_waiting(by, alias, "the alias stays where it is")
@@ -66,19 +68,24 @@ def check_name(name: str, *, param: str = "alias") -> None:
         raise Invalid.at(param, "invalid", text)
 
 
-def lock_servable(versions: Iterable[AdapterVersion], adapter: Adapter) -> dict[int, AdapterVersion]:
+def lock_servable(
+    versions: Iterable[AdapterVersion], adapter: Adapter, *, beside: Iterable[int] = ()
+) -> dict[int, AdapterVersion]:
     """The versions as they are now, by id; they and their bases keep their status until the transaction ends.
 
-    Raises what is wrong with one. Who locks an alias too does so before: alias, versions, bases.
+    Raises what is wrong with one. `beside`: ids of others of the adapter, which need be fit for nothing.
+    Who locks an alias too does so before: alias, versions, bases.
     """
-    rows = AdapterVersion.objects.select_for_update(no_key=True)
-    held = {row.pk: row for row in rows.filter(pk__in=[v.pk for v in versions]).order_by("pk")}
-    bases = BaseVersion.objects.select_for_update(of=("self",), no_key=True).select_related("base_model")
-    ids = {row.base_version_id for row in held.values()}
-    current = {base.pk: base for base in bases.defer("module_table").filter(pk__in=ids).order_by("pk")}
+    wanted = {version.pk for version in versions}
+    rows = AdapterVersion.objects.select_for_update(no_key=True).defer("probe")
+    held = {row.pk: row for row in rows.filter(pk__in=wanted.union(beside)).order_by("pk")}
     for row in held.values():
         if row.adapter_id == adapter.pk:
             row.adapter = adapter
+    bases = BaseVersion.objects.select_for_update(of=("self",), no_key=True).select_related("base_model")
+    ids = {held[pk].base_version_id for pk in wanted}
+    current = {base.pk: base for base in bases.defer("module_table").filter(pk__in=ids).order_by("pk")}
+    for row in (held[pk] for pk in wanted):
         row.base_version = current[row.base_version_id]
         check_servable(row, adapter)
     return held
@@ -183,20 +190,20 @@ def object_of(alias: Alias) -> str:
 
 
 def _living(adapter: Adapter, name: str) -> Alias | None:
-    # Locked alone, then read: where the version changed while we waited for the lock, PostgreSQL joins the new row
-    # with the old version, and finds none.
-    locked = _lock(Alias.objects.filter(adapter=adapter, name=name))
-    return None if locked is None else selectors.held(adapter, locked)
+    locked = _lock(adapter.aliases.filter(name=name))
+    return None if locked is None else selectors.held(adapter, locked.pk)
 
 
 def lock(rows: QuerySet[Alias]) -> Alias | None:
     """The living one of `rows` as it is now; nobody moves or deletes it until the transaction ends."""
     locked = _lock(rows)
-    return None if locked is None else Alias.objects.select_related("version", "adapter__team").get(pk=locked)
+    return None if locked is None else Alias.objects.select_related("version", "adapter__team").get(pk=locked.pk)
 
 
-def _lock(rows: QuerySet[Alias]) -> int | None:
-    return sole(rows.filter(deleted_at__isnull=True).select_for_update().values_list("pk", flat=True))
+def _lock(rows: QuerySet[Alias]) -> Alias | None:
+    # Alone: where its version changed while we waited for the lock, PostgreSQL joins the new row with the old
+    # version, and finds none.
+    return sole(rows.filter(deleted_at__isnull=True).select_for_update())
 
 
 def _create(by: Caller, adapter: Adapter, name: str, version: AdapterVersion, reason: str) -> Alias:

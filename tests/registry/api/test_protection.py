@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from registry.access import SYSTEM
 from registry.choices import JobKind, JobState, Role, Split
+from registry.errors import PreconditionFailed
 from registry.models import Alias, Approval, AuditEvent, Evaluation, Job, Promotion, ServingInstance
 from registry.services import aliases, assignments, clients, promotions, teams, tokens
 from registry.services.assignments import Target
@@ -140,13 +142,17 @@ def test_a_protected_alias_is_moved_on_a_condition_only(api, people, versions):
     assert move(people("alice")).json()["version"] == 2
 
 
-def test_a_condition_holds_until_the_move(api, world, versions):
-    with pytest.raises(Exception, match="was moved since") as caught:
+def test_a_condition_is_asked_of_the_alias_under_its_lock(world, versions):
+    def expected(alias):
+        assert (alias.version_id, connection.in_atomic_block) == (versions[0].pk, True)
+        raise PreconditionFailed("it was read before")
+
+    with pytest.raises(PreconditionFailed):
         aliases.move(
             by=world.by("alice"), adapter=versions[0].adapter, name="production", version=versions[1], reason="",
-            seen=versions[1].pk,
+            expected=expected,
         )  # fmt: skip
-    assert caught.value.status == 412
+    assert Alias.objects.get(name="production").version_id == versions[0].pk
 
 
 # Role
