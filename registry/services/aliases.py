@@ -21,7 +21,7 @@ from registry.errors import Conflict, Invalid, NotFound
 from registry.models import Adapter, AdapterVersion, Alias, AliasHistory, BaseVersion, Promotion
 from registry.selectors import aliases as selectors
 from registry.selectors import engines, use
-from registry.services import audit, freezes, gates, protection
+from registry.services import audit, freezes, gates, protection, sharing
 
 
 def move(
@@ -82,9 +82,8 @@ def lock_servable(
     for row in held.values():
         if row.adapter_id == adapter.pk:
             row.adapter = adapter
-    bases = BaseVersion.objects.select_for_update(of=("self",), no_key=True).select_related("base_model")
-    ids = {held[pk].base_version_id for pk in wanted}
-    current = {base.pk: base for base in bases.defer("module_table").filter(pk__in=ids).order_by("pk")}
+    bases = BaseVersion.objects.filter(pk__in={held[pk].base_version_id for pk in wanted}).order_by("pk")
+    current = {base.pk: base for base in sharing.lock(bases.only("number", "status", "base_model"))}
     for row in (held[pk] for pk in wanted):
         row.base_version = current[row.base_version_id]
         check_servable(row, adapter)

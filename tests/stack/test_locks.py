@@ -121,6 +121,26 @@ def test_a_base_is_not_retired_under_a_new_assignment(team: Team, client: Client
     assert one_after_the_other(retire, assign(client, target)) == ["done", "base_not_servable"]
 
 
+def test_aliases_on_one_base_move_beside_each_other(on_stack: Place) -> None:
+    """On PostgreSQL: SQLite has one writer at a time."""
+    team, base = Team.objects.create(slug="health", name="Health"), make_base_version()
+    one, other = (make_version(team, name, base=base) for name in ("triage", "notes"))
+    first, second = Event(), Event()
+
+    def act(number: int) -> bool:
+        if number:
+            first.wait(20)
+            move(other)()
+            second.set()
+            return True
+        with transaction.atomic():
+            move(one)()
+            first.set()
+            return second.wait(20)  # before this one is committed
+
+    assert at_once(act, 2) == [True, True]
+
+
 def test_a_promotion_and_a_move_of_its_alias_wait_for_each_other(team: Team, client: Client) -> None:
     old, new = make_version(team), make_version(team)
     alias = move(old)()
