@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from client.api import ApiError, Unreachable
 
@@ -46,7 +46,7 @@ def data(found: Any, *, as_json: bool, table: Table | None = None) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     elif table is not None:
-        out.print(table)
+        out.print(whole(table))
     elif isinstance(found, Mapping):
         for key, value in found.items():
             typer.echo(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
@@ -55,9 +55,16 @@ def data(found: Any, *, as_json: bool, table: Table | None = None) -> None:
 
 
 def rows(found: Sequence[Mapping[str, Any]], *columns: str) -> Table:
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(*(Column(column, overflow="fold") for column in columns), box=None, pad_edge=False)
     for row in found:
         table.add_row(*(_cell(row.get(column)) for column in columns))
+    return table
+
+
+def whole(table: Table) -> Table:
+    """A terminal folds what is too wide for it; in a pipe each row stays one line, and nothing is cut."""
+    if not out.is_terminal:
+        table.width = out.measure(table, options=out.options.update(width=sys.maxsize)).maximum
     return table
 
 

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import pytest
+from rich.console import Console
 from typer.main import get_command
 
+from client import output
 from client.cli import app
 from tests.config.waiting import ROOT
 
@@ -119,6 +121,21 @@ def test_it_says_which_adapter_a_client_had(site, plethora):
     shown = plethora("audit", "at", now, "health/triage-client", "--json")
     (version,) = json.loads(shown.stdout)["versions"]
     assert version["manifest_sha256"] == site.seed["adapters"]["triage"]["digest"]
+
+
+def test_it_cuts_no_digest_in_a_pipe(site, plethora):
+    """What a narrow terminal folds is whole and on its own line for whoever reads it from a pipe."""
+    shown = plethora("audit", "at", datetime.now(UTC).isoformat(), "health/triage-client", COLUMNS="40")
+    _, row = shown.stdout.splitlines()
+    assert row.split() == ["health/triage@1", "100", site.seed["adapters"]["triage"]["digest"]]
+
+
+def test_it_folds_a_table_in_a_terminal(monkeypatch):
+    monkeypatch.setattr(output, "out", Console(force_terminal=True, width=20, soft_wrap=True))
+    with output.out.capture() as shown:
+        output.data([], as_json=False, table=output.rows([{"digest": "e" * 64}], "digest"))
+    assert shown.get().count("e" * 20) == 3
+    assert "…" not in shown.get()
 
 
 def test_it_says_which_clients_had_a_version(site, plethora):
