@@ -64,7 +64,9 @@ class NameField(forms.CharField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=63, validators=[validate_slug], **options)
-        self.widget.attrs |= {"autocomplete": "off", "pattern": "[a-z0-9][a-z0-9\\-]*", "spellcheck": "false"}
+        told = "Lower-case letters, digits and hyphens, such as north-bank."  # a browser's refusal ends with it
+        self.widget.attrs |= {"pattern": "[a-z0-9][a-z0-9\\-]*", "title": told}
+        self.widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
 
 
 class VerticalField(NameField):

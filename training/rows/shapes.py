@@ -39,7 +39,7 @@ class Reader:
         name = _shape_of(value)
         if not name:
             found = ", ".join(shown(key) for key in list(value)[:10]) or "no fields"
-            raise Problem(line, "unknown_fields", f"row {line} has {found}; rename them to one of: {KNOWN}")
+            raise Problem(line, "unknown_fields", f"row {line} has {found} alone; it needs one of: {KNOWN}")
         self.shape = self.shape or name
         if name != self.shape:
             text = (

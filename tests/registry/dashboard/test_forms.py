@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -147,3 +148,11 @@ def test_an_upload_on_the_disk_is_taken_where_it_lies() -> None:
     with received([upload], "file") as files:
         assert files["rows.jsonl"].read_bytes() == b"abc"
         assert str(files["rows.jsonl"].resolve()) == upload.temporary_file_path()
+
+
+def test_a_name_says_what_it_may_hold_before_it_is_sent(world: World, pages: Pages) -> None:
+    """A browser refuses what the pattern does not match, and tells nothing but the title."""
+    page = pages("erin").get("/datasets/new").content.decode()
+    (field,) = re.findall(r'<input[^>]* name="name"[^>]*>', page)
+    assert "pattern=" in field
+    assert 'title="Lower-case letters, digits and hyphens' in field

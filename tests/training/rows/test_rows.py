@@ -63,6 +63,12 @@ def codes(report):
     return [(error["line"], error["code"]) for error in report.errors]
 
 
+def test_it_says_what_a_row_lacks_of_its_shape(tmp_path):
+    report, _ = read(tmp_path, '{"prompt": "only asked"}\n')
+    (error,) = report.errors
+    assert error["message"].startswith("row 1 has 'prompt' alone; it needs one of: messages; prompt and")
+
+
 def test_it_expects_something_of_every_odd_file(shared):
     names = {path.name for path in (shared / "nasty").iterdir()} - {"README.md"}
     assert names == ACCEPTED.keys() | REFUSED.keys()
