@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any
 
+from django import forms as fields
 from django.conf import settings
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
+from django.urls import path, reverse
 
 from registry.access import Act, Caller
 from registry.choices import Listing
-from registry.dashboard import labels, lists
+from registry.dashboard import forms, labels, lists
 from registry.dashboard.callers import Said, act, caller, page, paged, shown_once
 from registry.dashboard.lookups import answered, look_up
 from registry.dashboard.moments import moment_of
 from registry.dashboard.slots import canary_of, slot_of
 from registry.dashboard.undoing import undoable
 from registry.errors import Invalid
-from registry.selectors import actors, addresses, aliases, assignments, clients, rights, slots, timeline
+from registry.selectors import actors, addresses, aliases, assignments, clients, rights, slots, teams, timeline
 from registry.selectors import adapters as adapter_selectors
 from registry.services import assignments as services
 from registry.services import clients as client_services
@@ -58,12 +60,43 @@ def listing(request: HttpRequest) -> HttpResponse:
         "rows": slots.table(list(shown)),
         "asked": asked,
         "adapters": clients.adapters_for(by),
+        "may_create": rights.may_anywhere(by, Act.ASSIGN),
     }
     return render(request, "clients/list.html", context)
 
 
 def narrowed(by: Caller, asked: lists.Asked) -> QuerySet[Client]:
     return clients.listing(by, **asked.only("q", "team", "vertical"), label=lists.pairs(asked))
+
+
+class ClientForm(forms.Form):
+    icon, submit = "plus", "Create"
+    team = fields.ChoiceField()
+    name = forms.NameField(help_text="Whose requests are answered, such as st-olaf.")
+    vertical = forms.VerticalField()
+
+    def prepare(self, by: Caller, where: Mapping[str, Any]) -> None:
+        self.fields["team"].choices = [(team, team) for team in rights.where_may(by, Act.ASSIGN)]  # type: ignore[attr-defined]
+
+
+def _creates(request: HttpRequest) -> None:
+    rights.require_anywhere(caller(request), Act.ASSIGN)
+
+
+@page
+def new(request: HttpRequest) -> HttpResponse:
+    _creates(request)
+    return render(request, "clients/new.html", {"form": forms.of(request, ClientForm)})
+
+
+@forms.form(ClientForm, new, may=_creates)
+def create(request: HttpRequest, data: dict[str, Any]) -> tuple[str, str]:
+    by = caller(request)
+    team = teams.team(by, Act.ASSIGN, data["team"])
+    made = client_services.create(by=by, team=team, name=data["name"], vertical=data["vertical"])
+    return f"{made.address} is there. Assign an adapter, and make it a key.", reverse(
+        "client", args=[team.slug, made.name]
+    )
 
 
 @page
@@ -185,6 +218,7 @@ def _from_when(made: object) -> str:
 ONE = "clients/<slug:team>/<slug:name>"
 urlpatterns = [
     path("clients", listing, name="clients"),
+    path("clients/new", create, name="client-new"),
     path(ONE, detail, name="client"),
     path(f"{ONE}/keys", mint, name="client-keys"),
     path(f"{ONE}/keys/<int:key>/revoke", revoke, name="client-revoke"),

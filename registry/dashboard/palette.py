@@ -45,6 +45,7 @@ COMMANDS: tuple[tuple[str, str, str, str, Act], ...] = (
     ("New job: train a version", "circle-plus", "job-new", "", Act.TRAIN),
     ("Import an adapter", "upload", "adapter-import", "", Act.TRAIN),
     ("Upload a dataset", "upload", "dataset-new", "", Act.TRAIN),
+    ("New client", "user-plus", "client-new", "", Act.ASSIGN),
     ("New base model", "box", "base-model-new", "", Act.INSTALL),
     ("Stale adapters", "triangle-alert", "adapters", "?stale=1", Act.READ),
     ("Why things are stale: the lineage", "git-branch", "lineage", "?only_stale=1", Act.READ),

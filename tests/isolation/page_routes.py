@@ -108,6 +108,7 @@ PAGES: dict[str, Asks] = {
     "/base-models/{name}/{number}/activate": post(told=403),
     "/datasets": get({"q": "{their.name}"}),
     "/datasets/new": {**GET, **post(NEW, NEW)},
+    "/clients/new": {**GET, **post(NEW, NEW)},
     "/datasets/{team}/{name}/versions": post(ROWS),
     "/datasets/{team}/{name}/archive": post({"reason": "r"}, **SHOWN),
     "/datasets/{team}/{name}/withdraw": post({"reason": "r", "confirm": "{their.name}"}, **SHOWN),

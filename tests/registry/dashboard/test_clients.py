@@ -179,3 +179,30 @@ def test_a_slot_that_is_no_name_is_refused(pages: Pages, clinic: Client, path: s
     page = pages("alice").post(f"/clients/health/clinic/{path}", wish, follow=True).content.decode()
     assert "is no name of one" in page
     assert [slot.name for slot in clinic.slots.all()] == ["default"]
+
+
+NEW = {"team": "health", "name": "st-olaf", "vertical": "healthcare", "once": "c" * 32}
+
+
+def test_a_client_is_made_on_a_page_once(world: World, pages: Pages) -> None:
+    places = [pages("alice").post("/clients/new", NEW)["Location"] for _ in range(2)]
+    assert places == ["/clients/health/st-olaf"] * 2
+    assert Client.objects.get(name="st-olaf").vertical == "healthcare"
+    assert "New client" in pages("alice").get("/clients").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"name": "St Olaf"}, "name"), ({"vertical": ""}, "vertical"), ({"team": "finance"}, "team")],
+)
+def test_what_is_wrong_with_a_new_client_is_told_at_its_field(
+    world: World, pages: Pages, change: dict[str, str], field: str
+) -> None:
+    answer = pages("alice").post("/clients/new", {**NEW, **change})
+    assert (answer.status_code, list(answer.context["form"].errors)) == (422, [field])
+    assert not Client.objects.filter(name="st-olaf").exists()
+
+
+def test_who_assigns_nothing_makes_no_client(world: World, pages: Pages) -> None:
+    assert pages("bob").post("/clients/new", NEW).status_code == 403
+    assert "New client" not in pages("bob").get("/clients").content.decode()
