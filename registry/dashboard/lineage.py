@@ -22,7 +22,7 @@ def graph(request: HttpRequest) -> HttpResponse:
     only_stale = request.GET.get("only_stale") == "1"
     node = request.GET.get("node", "").strip()
     wanted = request.GET.get("depth", "")
-    depth = int(wanted) if wanted.isascii() and wanted.isdigit() and int(wanted) in DEPTHS else 1
+    depth = next((depth for depth in DEPTHS if str(depth) == wanted), 1)
     found, problem = _found(by, node, depth, only_stale)
     facts = lineage_facts.facts(by, found, everything=not node and not only_stale)
     groups = graphs.groups(found, facts)

@@ -18,10 +18,10 @@ def moment_of(text: str, *, last: bool = True, param: str = "at") -> datetime:
     try:
         found = parse_datetime(text) if "T" in text or " " in text else None
         day = None if found else parse_date(text)
-    except ValueError:
-        found = day = None
-    if found is not None:
-        return found if timezone.is_aware(found) else found.replace(tzinfo=UTC)
+        if found is not None:
+            return found.astimezone(UTC) if timezone.is_aware(found) else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the last hours of the calendar may lie beyond it in UTC
+        day = None
     if day is None:
         raise Invalid(f"{text[:40]!r} is no date; write 2026-05-04 or 2026-05-04T12:00.", param=param)
     start = datetime.combine(day, time(), UTC)

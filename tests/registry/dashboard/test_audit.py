@@ -30,6 +30,17 @@ def test_it_refuses_what_is_no_date() -> None:
         moment_of("yesterday")
 
 
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_it_refuses_what_lies_beyond_the_calendar_in_utc(world: World, pages: Pages, text: str) -> None:
+    said = pages("alice").get("/audit", {"from": text})
+    assert said.status_code < 500
+    assert "is no date" in said.content.decode()
+
+
+def test_a_depth_of_thousands_of_digits_is_as_none(world: World, pages: Pages) -> None:
+    assert pages("alice").get("/lineage", {"depth": "9" * 5000}).status_code == 200
+
+
 def test_it_shows_the_events_of_the_day_that_from_names(world: World, pages: Pages) -> None:
     clients.create(by=world.by("alice"), team=world.health, name="clinic", vertical="")
     today = timezone.now().date().isoformat()
