@@ -23,6 +23,8 @@ from registry.selectors import aliases as selectors
 from registry.selectors import engines, use
 from registry.services import audit, freezes, gates, protection, sharing
 
+LOCKED = ("adapter", "number", "base_version", "manifest", "status")  # columns; what else is asked loads then
+
 
 def move(
     *,
@@ -77,7 +79,7 @@ def lock_servable(
     Who locks an alias too does so before: alias, versions, bases.
     """
     wanted = {version.pk for version in versions}
-    rows = AdapterVersion.objects.select_for_update(no_key=True).defer("probe")
+    rows = AdapterVersion.objects.select_for_update(no_key=True).only(*LOCKED)
     held = {row.pk: row for row in rows.filter(pk__in=wanted.union(beside)).order_by("pk")}
     for row in held.values():
         if row.adapter_id == adapter.pk:
@@ -245,7 +247,7 @@ def _promise(by: Caller, alias: Alias, version: AdapterVersion, reason: str) -> 
 
 def _withdraw_waiting(by: Caller, alias: Alias, outcome: str) -> None:
     waiting = Promotion.objects.filter(alias=alias, state=PromotionState.WAITING)
-    for promotion in waiting.select_related("version"):
+    for promotion in waiting.select_related("version").only("version__number"):
         ended = {"state": PromotionState.CANCELLED, "outcome": outcome, "finished_at": timezone.now()}
         if waiting.filter(pk=promotion.pk).update(**ended):
             after = {"promotion": promotion.pk, "version": promotion.version.number}
