@@ -30,6 +30,16 @@ def outcome(name: str, work: Callable[[], bool], *, seconds: float) -> bool | No
     return future.result()
 
 
+def ended(name: str) -> bool | None:
+    """What work that ended while nobody waited gave, or raised, which is told once; None where there is none."""
+    with _lock:
+        future = _begun.get(name)
+        if future is None or not future.done():
+            return None
+        del _begun[name]
+    return future.result()
+
+
 def _do(future: Future[bool], work: Callable[[], bool]) -> None:
     try:
         future.set_result(work())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from rest_framework.test import APIClient
 
 from registry.choices import ArtifactState
 from registry.models import Artifact, AuditEvent, Upload
-from registry.services import uploads
+from registry.services import outlasting, uploads
 from registry.storage import artifact_key, store
 from tests.make import make_dataset_version, make_manifest
 
@@ -133,6 +134,35 @@ def test_the_right_bytes_may_follow_the_wrong_ones(api):
     send(upload, ROWS[::-1])
     assert complete(api, upload).status_code == 422
     send(api("alice").get(f"{UPLOADS}/{upload['id']}").json())
+    assert complete(api, upload).status_code == 200
+
+
+@pytest.fixture
+def hashed_late(monkeypatch):
+    """Every file is hashed beside the request, and is done once that was answered."""
+    monkeypatch.setattr(uploads, "LARGE", 0)
+
+    def outcome(name, work, *, seconds):
+        outlasting._begun[name] = future = Future()
+        future.set_result(work())
+
+    monkeypatch.setattr(outlasting, "outcome", outcome)
+
+
+def test_wrong_bytes_of_a_very_large_file_are_told_to_who_asks_again(api, hashed_late):
+    upload = announce(api).json()
+    send(upload, ROWS[::-1])
+    assert complete(api, upload).status_code == 202
+    assert complete(api, upload).json()["code"] == "wrong_digest"
+    assert complete(api, upload).json()["code"] == "upload_incomplete"
+
+
+def test_the_right_bytes_of_a_very_large_file_may_follow_the_wrong_ones(api, hashed_late):
+    upload = announce(api).json()
+    send(upload, ROWS[::-1])
+    assert complete(api, upload).status_code == 202
+    send(api("alice").get(f"{UPLOADS}/{upload['id']}").json())
+    assert complete(api, upload).status_code == 202
     assert complete(api, upload).status_code == 200
 
 
