@@ -111,6 +111,15 @@
     stop.hidden = true;
     asking = null;
   });
+  // Another choice is another page: what was typed goes along in this tab, once, since the address may not name it.
+  const typed = form.querySelectorAll("textarea, input[type=number]");
+  const kept = JSON.parse(sessionStorage.getItem("asked") || "{}");
+  sessionStorage.removeItem("asked");
+  typed.forEach((field) => { if (field.name in kept) field.value = kept[field.name]; });
+  if (kept.system) form.elements.system.closest("details").open = true;
+  document.querySelector("form.choice").addEventListener("submit", () => {
+    sessionStorage.setItem("asked", JSON.stringify(Object.fromEntries([...typed].map((field) => [field.name, field.value]))));
+  });
   stop.addEventListener("click", () => asking?.abort());
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();

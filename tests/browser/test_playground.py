@@ -67,6 +67,20 @@ def test_versions_and_the_base_answer_side_by_side(page: Any, site: Site, engine
     looks_finished(page)
 
 
+def test_another_choice_keeps_what_was_typed(page: Any, site: Site, engine: Played) -> None:
+    first, second = _load(engine, page)[:2]
+    page.goto(f"/playground?version={first}")
+    page.get_by_label("Prompt").fill("Write one line.")
+    page.get_by_label("Max tokens").fill("7")
+    page.get_by_label("Version 2").fill(second)
+    page.get_by_role("button", name="Choose").click()
+    expect(page.get_by_role("button", name="Ask 2")).to_be_visible()
+    expect(page.get_by_label("Prompt")).to_have_value("Write one line.")
+    expect(page.get_by_label("Max tokens")).to_have_value("7")
+    page.goto(f"/playground?version={first}")
+    expect(page.get_by_label("Prompt")).to_have_value("")  # nothing stays beyond that
+
+
 def test_a_run_can_be_stopped(page: Any, site: Site, engine: Played) -> None:
     (first, *_), before = _load(engine, page), engine.hung_up
     page.goto(f"/playground?version={first}")
