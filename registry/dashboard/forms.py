@@ -159,7 +159,7 @@ def _heard(may: Callable[..., Any]) -> View:
 
 def once(request: HttpRequest, act: Callable[[], tuple[str, str]]) -> tuple[str, str]:
     """Act, unless this very form was sent before: then what came of the first one."""
-    key = request.POST.get("once", "").strip()[:64]
+    key = request.POST.get("once", "").replace("\0", "").strip()[:64]  # PostgreSQL holds no NUL
     if not key:
         return act()
     row, ours = _reserved(request, key)

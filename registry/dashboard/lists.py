@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from registry.models import SavedView
 
 LONGEST = 200
+NO = ("0", "false", "no", "off")  # of a flag, as the API takes it
 ALL = "?all=1"  # asks for nothing, and says so: where nothing is asked, the list begins with one's own view
 
 
@@ -145,10 +146,15 @@ def read(request: HttpRequest, filters: Filters, **choices: Iterable[str]) -> As
 
 
 def typed(filters: Filters, query: Mapping[str, str]) -> Asked:
-    """What of a query the filters know; a pair that is none, and NUL, narrow nothing."""
+    """What of a query the filters know; a pair that is none, a flag that says no, and NUL narrow nothing."""
     texts = [(one, query.get(one.name, "").replace("\0", "").strip()[:LONGEST]) for one in filters.known]
-    kept = {one.name: text for one, text in texts if text and (not one.pair or text.find(":") > 0)}
-    return Asked(filters, kept)
+    return Asked(filters, {one.name: text for one, text in texts if text and _narrows(one, text)})
+
+
+def _narrows(one: Filter, text: str) -> bool:
+    if one.flag:
+        return text.lower() not in NO
+    return not one.pair or text.find(":") > 0
 
 
 def listing(filters: Filters) -> Callable[[View], View]:

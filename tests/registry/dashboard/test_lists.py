@@ -73,6 +73,7 @@ def test_what_no_filter_knows_is_let_be(pages: Pages, world: World, name: str) -
         ("/adapters?status=ready&base_model=llama", ["triage"]),
         ("/adapters?vertical=nothing", []),
         ("/adapters?q=cod&stale=1", []),
+        ("/adapters?q=cod&stale=false", ["coding"]),
     ],
 )
 def test_the_page_and_its_table_are_of_one_filter(

@@ -52,6 +52,11 @@ def test_it_queues_what_the_api_would(world: World, pages: Pages) -> None:
     assert (event.actor, event.object) == ("alice@example.org", f"job:{spec.job_id}")
 
 
+def test_a_form_s_own_mark_with_a_nul_is_kept_by_every_database(pages: Pages) -> None:
+    assert pages("alice").post(NEW, {**ASKED, "once": f"\0{KEY}"}).status_code == 302
+    assert IdempotencyKey.objects.get().key.startswith(KEY)
+
+
 def test_it_begins_from_the_preset_of_the_vertical(pages: Pages) -> None:
     pages("alice").post(NEW, {**ASKED, "steps": ""})
     recipe = TrainingSpec.objects.get().recipe
