@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
@@ -80,6 +81,7 @@ def members(request: HttpRequest, team: str) -> HttpResponse:
         "members": selectors.members(by, row).order_by("user__email"),
         "roles": Role.values,
         "may_change": shown["owner"] or administers(by),
+        "single_sign_on": bool(settings.OIDC_ISSUER),
     }
     return render(request, "settings/members.html", context)
 

@@ -254,3 +254,9 @@ def test_a_form_that_was_refused_leads_back_to_itself(world: World, pages: Pages
         f"{HOME}/webhooks/create", {"url": "x"}, HTTP_REFERER="https://elsewhere.example/"
     )
     assert "elsewhere" not in answer.content.decode()
+
+
+def test_it_names_a_single_sign_on_only_where_there_is_one(pages: Pages, settings: Any) -> None:
+    assert "single sign-on" not in shown(pages("alice"), HOME)
+    settings.OIDC_ISSUER = "https://id.example.org"
+    assert "single sign-on" in shown(pages("alice"), HOME)
