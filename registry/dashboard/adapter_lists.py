@@ -98,7 +98,8 @@ def preview(request: HttpRequest) -> HttpResponse:
 @act
 def archive(request: HttpRequest) -> tuple[str, str]:
     reason = request.POST.get("reason", "").strip()[:2000]
-    done = archiving.archive(by=caller(request), adapters=_chosen(request), reason=reason)
+    seen = request.POST["versions"].split() if "versions" in request.POST else None
+    done = archiving.archive(by=caller(request), adapters=_chosen(request), reason=reason, seen=seen)
     return f"{len(done)} version{'' if len(done) == 1 else 's'} archived.", reverse("adapters")
 
 

@@ -6,7 +6,7 @@ on its own, by the same act as from its page: one that came into use meanwhile s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -41,13 +41,15 @@ def plan(*, by: Caller, adapters: Sequence[Adapter]) -> list[Step]:
     return [Step(version, users.get(version.pk, [])) for version in versions]
 
 
-def archive(*, by: Caller, adapters: Sequence[Adapter], reason: str) -> list[AdapterVersion]:
-    """Those that went into the archive."""
+def archive(
+    *, by: Caller, adapters: Sequence[Adapter], reason: str, seen: Collection[str] | None = None
+) -> list[AdapterVersion]:
+    """Those that went into the archive; of the addresses `seen` alone, since what came after a preview stays."""
     if not reason.strip():
         raise Invalid.at("reason", "required", "reason: say why they are archived.")
     done = []
     for step in plan(by=by, adapters=adapters):
-        if not step.users:
+        if not step.users and (seen is None or step.version.address in seen):
             with suppress(Conflict):  # somebody was first
                 done.append(version_states.archive(by=by, version=step.version, reason=reason))
     return done

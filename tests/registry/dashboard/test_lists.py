@@ -188,6 +188,17 @@ def test_the_chosen_are_archived_after_a_preview(pages: Pages, world: World, mad
     assert spare.status == "archived"
 
 
+def test_what_came_after_the_preview_is_not_archived(pages: Pages, world: World, made: AdapterVersion) -> None:
+    spare = make_version(world.health, base=made.base_version)
+    page = said_of(pages("alice").post("/bulk/adapters/preview", {"adapters": ["health/triage"]}))
+    shown = re.search(r'name="versions" value="([^"]*)"', page)
+    later = make_version(world.health, base=made.base_version)
+    wish = {"adapters": ["health/triage"], "versions": shown and shown[1], "reason": "old"}
+    assert "1 version archived." in said_of(pages("alice").post("/bulk/adapters/archive", wish, follow=True))
+    states = AdapterVersion.objects.in_bulk([spare.pk, later.pk])
+    assert (states[spare.pk].status, states[later.pk].status) == ("archived", "ready")
+
+
 def said_of(answer: Any) -> str:
     assert answer.status_code == 200, answer
     return html.unescape(answer.content.decode())
