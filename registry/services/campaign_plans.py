@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from registry.access import SYSTEM, Act, Caller, require
+from registry.choices import StaleReason
 from registry.errors import Conflict, RegistryError
-from registry.models import Campaign, CampaignItem, DatasetVersion, TrainingSpec
+from registry.models import AdapterVersion, Campaign, CampaignItem, DatasetVersion, TrainingSpec
 from registry.recipes.checks import Suite
 from registry.selectors import campaigns as selectors
 from registry.selectors import staleness
 from registry.services import campaigns, training
 from registry.services.training import Request
+
+OF_DATASETS = (StaleReason.DATASET_SUPERSEDED, StaleReason.DATASET_WITHDRAWN)  # what a new base doesn't mend
 
 
 def plan(campaign: Campaign, item: CampaignItem) -> Request:
@@ -77,11 +80,14 @@ def dry_run(*, by: Caller, **asked: Any) -> dict[str, Any]:
 
 def _summed(by: Caller, campaign: Campaign, items: list[CampaignItem]) -> dict[str, Any]:
     hit = staleness.clients_of([item.old for item in items])
+    _, reasons = staleness.sharing(AdapterVersion.objects.filter(pk__in=[item.old_id for item in items]))
     lines = [_line(by, campaign, item) for item in items]
     possible = [line for line in lines if line["error"] is None]
     clients = {client.address for item in items for client in hit.get(item.old_id, [])}
     for line, item in zip(lines, items, strict=True):
         line["clients"] = [client.address for client in hit.get(item.old_id, [])]
+        kept = [reason for reason in reasons.get(item.old_id, ()) if reason.reason in OF_DATASETS]
+        line["stays_stale"] = [staleness.words(reason) for reason in kept]
     return {
         "target": campaign.target.address,
         "jobs": len(possible),

@@ -39,6 +39,15 @@ def test_a_dry_run_answers_with_the_preview_and_writes_nothing(api, stale):
     assert api("alice").post(f"{CAMPAIGNS}/{made['id']}/preview").json() == planned.json()
 
 
+def test_the_plan_says_what_stays_stale_because_its_dataset_moved_on(api, world, stale):
+    make_dataset_version(world.health)
+    campaign = api("alice").post(CAMPAIGNS, {"base_model": "llama"}, format="json").json()
+    (line,) = api("alice").post(f"{CAMPAIGNS}/{campaign['id']}/preview").json()["items"]
+    assert [(one["reason"], one["from"], one["to"]) for one in line["stays_stale"]] == [
+        ("dataset_superseded", "health/notes@1", "health/notes@2")
+    ]
+
+
 def test_what_no_test_row_could_judge_is_said_before_it_is_trained(api, world, store, tmp_path):
     adapter = make_adapter(world.health, base=make_base_version())
     dataset = make_dataset_version(world.health, splits={"train": 9, "validation": 1, "test": 0})
