@@ -66,12 +66,7 @@ def without_secrets(data: Any) -> Any:
 def fingerprint(request: Request) -> str:
     """sha256 over method, path and body; of an upload, over its fields and its files' bytes."""
     sha = hashlib.sha256(f"{request.method} {request.get_full_path()}\n{fields_of(request)}".encode())
-    for name, files in sorted(request.FILES.lists()):
-        for file in files:
-            sha.update(f"\n{name}:{file.name}:".encode())
-            for block in file.chunks():
-                sha.update(block)
-            file.seek(0)
+    idempotency.add_files(sha, request.FILES)
     return sha.hexdigest()
 
 

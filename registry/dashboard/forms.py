@@ -191,13 +191,8 @@ def _reserved(request: HttpRequest, key: str) -> tuple[Any, bool]:
 
 
 def _digest(request: HttpRequest) -> str:
-    """Of all that was sent, files by their bytes: one that was mended may have the same name and size."""
+    """Of all that was sent."""
     sent = sorted((name, values) for name, values in request.POST.lists() if name != "csrfmiddlewaretoken")
     sha = hashlib.sha256(f"{request.get_full_path()}\n{sent}".encode())
-    for name, files in sorted(request.FILES.lists()):
-        for file in files:
-            sha.update(f"\n{name}:{file.name}:".encode())
-            for block in file.chunks():
-                sha.update(block)
-            file.seek(0)
+    idempotency.add_files(sha, request.FILES)
     return sha.hexdigest()

@@ -6,6 +6,7 @@ request takes (an upload to a slow store) says nothing about whether it still ru
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from datetime import timedelta
@@ -13,6 +14,7 @@ from typing import Any
 
 from django.db import DatabaseError, connection
 from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
 
 from registry.models import IdempotencyKey
 
@@ -59,6 +61,16 @@ def refresh() -> None:
         held = list(_held)
     if held:
         IdempotencyKey.objects.filter(pk__in=held, status=0).update(created_at=timezone.now())
+
+
+def add_files(sha: hashlib._Hash, files: MultiValueDict[str, Any]) -> None:
+    """To a request's digest its files by their bytes: one that was mended may have the same name and size."""
+    for name, sent in sorted(files.lists()):
+        for file in sent:
+            sha.update(f"\n{name}:{file.name}:".encode())
+            for block in file.chunks():
+                sha.update(block)
+            file.seek(0)
 
 
 def expire(older_than: timedelta = timedelta(days=2)) -> int:
