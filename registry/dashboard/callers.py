@@ -55,6 +55,11 @@ def caller(request: HttpRequest) -> Caller:
     return Caller(user=cast("User", request.user), request_id=getattr(request, "request_id", ""))
 
 
+def gateway(request: HttpRequest) -> str:
+    """The chat API's address, on the host by which the person came here."""
+    return f"http://{request.get_host().partition(':')[0]}:{settings.SERVING_PORT}"
+
+
 def page(view: View) -> View:
     """For those who signed in; refusals become pages of their own."""
 

@@ -9,7 +9,6 @@ from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any
 
 from django import forms as fields
-from django.conf import settings
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -18,7 +17,7 @@ from django.urls import path, reverse
 from registry.access import Act, Caller
 from registry.choices import Listing
 from registry.dashboard import forms, labels, lists
-from registry.dashboard.callers import Said, act, caller, page, paged, shown_once
+from registry.dashboard.callers import Said, act, caller, gateway, page, paged, shown_once
 from registry.dashboard.lookups import answered, look_up
 from registry.dashboard.moments import moment_of
 from registry.dashboard.slots import canary_of, slot_of
@@ -127,7 +126,7 @@ def _shown(request: HttpRequest, team: str, name: str) -> dict[str, Any]:
         "at": at,
         "slot": slot,
         "lookup": lookup,
-        "gateway": f"http://{request.get_host().partition(':')[0]}:{settings.SERVING_PORT}",
+        "gateway": gateway(request),
     }
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django import forms
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import path
 from django.views.decorators.http import require_POST
 
 from registry.dashboard.answers import Answers, Question
-from registry.dashboard.callers import caller, page
+from registry.dashboard.callers import caller, gateway, page
 from registry.errors import Forbidden, Invalid, NotFound, RegistryError
 from registry.selectors import playground as selectors
 
@@ -66,7 +65,7 @@ def detail(request: HttpRequest) -> HttpResponse:
         "offered": selectors.offered(by),
         "form": QuestionForm(),
         "limits": {"prompt": PROMPT_CHARACTERS, "system": SYSTEM_CHARACTERS, "tokens": MOST_TOKENS},
-        "gateway": f"http://{request.get_host().partition(':')[0]}:{settings.SERVING_PORT}",
+        "gateway": gateway(request),
     }
     return render(request, "playground/detail.html", context, status=problem.status if problem else 200)
 

@@ -27,15 +27,10 @@ def plan(campaign: Campaign, item: CampaignItem) -> Request:
     if judged.lacks("test"):
         words = f"{judged.address} has no row in its test split, so no version could be judged"
         raise Conflict(f"{words}; train it by a job of its own, on a dataset that has some.", code="no_test_rows")
-    recipe = campaign.recipe if campaign.recipe is not None else _portable(spec)
+    recipe = campaign.recipe if campaign.recipe is not None else training.portable(spec)
     return training.request_of(
         spec, base_version=campaign.target, recipe=recipe, gate=(), promote_to="", priority=0
     )
-
-
-def _portable(spec: TrainingSpec) -> dict[str, Any]:
-    """The old recipe; where it started from another adapter's weights, the new one starts afresh."""
-    return {name: value for name, value in spec.recipe.items() if value is not None and name != "warm_start"}
 
 
 def _spec(item: CampaignItem) -> TrainingSpec:

@@ -21,9 +21,7 @@ def retrain(*, by: Caller, version: AdapterVersion) -> Job:
     if spec is None:
         text = f"{version.address} was imported, so there is no recipe to repeat; train it with a job of its own."
         raise Conflict(text, code="no_recipe")
-    # Where it started from another adapter's weights, the new one starts afresh: those may not fit.
-    recipe = {name: value for name, value in spec.recipe.items() if value is not None and name != "warm_start"}
-    newest = _newest(spec.dataset_version)
+    recipe, newest = training.portable(spec), _newest(spec.dataset_version)
     request = training.request_of(
         spec, base_version=None, dataset=newest, recipe=recipe, promote_to="", priority=0
     )

@@ -154,6 +154,11 @@ def again(*, by: Caller, job_id: int | str, retry: bool) -> Job:
     return submit(by=by, request=request_of(job.training), retry_of=job if retry else None)
 
 
+def portable(spec: TrainingSpec) -> dict[str, Any]:
+    """Its recipe for another base version; where it began with an adapter's weights, which may not fit, afresh."""
+    return {name: value for name, value in spec.recipe.items() if value is not None and name != "warm_start"}
+
+
 def request_of(spec: TrainingSpec, **changes: Any) -> Request:
     """The request that a job was made of, with some fields changed."""
     values = {
